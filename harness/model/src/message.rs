@@ -1,0 +1,368 @@
+//! What crosses the wall between host and guest.
+//!
+//! The host asks, the agent answers. Requests carry an id; several may be under way at once.
+//! A checkpoint or a restore stops at each [`Phase`] and waits for [`ToGuest::Proceed`], so that
+//! the host decides what happens in between (a hook, a capture) by ordinary requests.
+//! Bulk data crosses in chunks of at most [`CHUNK_BYTES`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Phase;
+use crate::pod::{PodSpec, PodStatus};
+
+/// Version of these messages. Both sides refuse another one.
+pub const PROTOCOL: u32 = 1;
+
+/// Name of the virtio-serial port, below `/dev/virtio-ports/` and in sysfs.
+pub const PORT: &str = "cryolab.agent";
+
+/// Most bytes of bulk data in one message.
+pub const CHUNK_BYTES: usize = 128 << 10;
+
+/// Number of a request, chosen by the host.
+pub type RequestId = u32;
+
+/// From host to guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToGuest {
+    /// Who is there? Answered by [`ToHost::Hello`] at any time.
+    Hello {
+        /// The host's [`PROTOCOL`].
+        protocol: u32,
+    },
+    /// Do this.
+    Request {
+        /// Chosen by the host.
+        id: RequestId,
+        /// What to do.
+        request: Request,
+    },
+    /// More bytes for the request [`Request::Put`].
+    Chunk {
+        /// The request that they belong to.
+        id: RequestId,
+        /// At most [`CHUNK_BYTES`].
+        bytes: Vec<u8>,
+    },
+    /// Go on from the phase at which the operation waits.
+    Proceed {
+        /// The operation's request.
+        id: RequestId,
+        /// What the host decided.
+        decision: Decision,
+    },
+}
+
+/// How an operation goes on from a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decision {
+    /// As planned.
+    Continue,
+    /// Give up: undo what can be undone, and answer with a failure.
+    Abort,
+}
+
+/// From guest to host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToHost {
+    /// Sent once at start and whenever asked.
+    Hello(Hello),
+    /// An operation has reached something worth telling.
+    Event {
+        /// The operation's request.
+        id: RequestId,
+        /// What happened.
+        event: Event,
+    },
+    /// More bytes of the answer to a request.
+    Chunk {
+        /// The request.
+        id: RequestId,
+        /// At most [`CHUNK_BYTES`].
+        bytes: Vec<u8>,
+    },
+    /// The request is over. All its chunks were sent before.
+    Done {
+        /// The request.
+        id: RequestId,
+        /// The answer.
+        outcome: Result<Reply, Failure>,
+    },
+}
+
+/// Who the agent is and what it runs on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The agent's [`PROTOCOL`].
+    pub protocol: u32,
+    /// Version of the agent's build.
+    pub build: String,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// `uname -r`.
+    pub kernel_release: String,
+    /// CRIU's version by its VERSION answer (`4.1.1`), or why there is none.
+    pub criu_version: Result<String, String>,
+}
+
+/// What the host may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Answered at once by [`Reply::Done`].
+    Ping,
+    /// Write a file; its bytes follow as [`ToGuest::Chunk`]s.
+    Put {
+        /// Absolute path on the node; parents are made.
+        path: PathBuf,
+        /// Permission bits.
+        mode: u32,
+        /// Length in bytes; the file is complete when so many have come.
+        bytes: u64,
+    },
+    /// Read a file: its bytes come as [`ToHost::Chunk`]s.
+    Get {
+        /// Absolute path on the node.
+        path: PathBuf,
+    },
+    /// Names of the plain files below a folder, as [`Reply::Names`].
+    List {
+        /// Absolute path on the node.
+        path: PathBuf,
+    },
+    /// Run a program to its end. Answered by [`Reply::Exited`].
+    Run {
+        /// Where.
+        place: Place,
+        /// Program and arguments.
+        command: Vec<String>,
+        /// Environment, added to the agent's own.
+        env: BTreeMap<String, String>,
+        /// It is killed when it takes longer.
+        deadline_ms: u64,
+    },
+    /// Make a pod and start its containers. Answered by [`Reply::Pod`].
+    Start {
+        /// The pod.
+        pod: PodSpec,
+    },
+    /// Wait until a container is ready. Answered by [`Reply::Done`].
+    AwaitReady {
+        /// Name of the pod.
+        pod: String,
+        /// Name of the container.
+        container: String,
+        /// The sign to wait for.
+        ready: Ready,
+        /// How long to wait.
+        deadline_ms: u64,
+    },
+    /// Freeze the pod, dump it, write the archive; the pod is gone afterwards.
+    /// Waits at `frozen` and `post-dump`. Answered by [`Reply::Checkpoint`].
+    Checkpoint {
+        /// Name of the pod.
+        pod: String,
+        /// The archive to write.
+        archive: PathBuf,
+        /// The engine's own deadline for the whole operation.
+        deadline_ms: u64,
+    },
+    /// Make the archive's pod again. Waits at `pre-restore` and `pre-resume`, tells `post-resume`
+    /// and waits there too. Answered by [`Reply::Restore`].
+    Restore {
+        /// The archive.
+        archive: PathBuf,
+        /// The engine's own deadline for the whole operation.
+        deadline_ms: u64,
+    },
+    /// Observe a frozen pod. The chunks of the answer are a [`crate::Capture`] in postcard.
+    Capture {
+        /// Name of the pod.
+        pod: String,
+    },
+    /// Send a signal to a container's pid 1 and wait for its end. Answered by [`Reply::Exited`],
+    /// whose output is all that the container wrote since it was started or restored.
+    Stop {
+        /// Name of the pod.
+        pod: String,
+        /// Name of the container.
+        container: String,
+        /// Signal number.
+        signal: i32,
+        /// SIGKILL after this time.
+        deadline_ms: u64,
+    },
+    /// Flush and unmount what must survive, then leave the machine.
+    Shutdown {
+        /// How.
+        how: Shutdown,
+    },
+}
+
+/// Where a program runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// In the node's own namespaces.
+    Node,
+    /// In all namespaces of a container, below its root.
+    Container {
+        /// Name of the pod.
+        pod: String,
+        /// Name of the container.
+        container: String,
+    },
+}
+
+/// The sign by which a workload says that it is ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ready {
+    /// A line of standard output that contains this text.
+    Line(String),
+    /// A file of the container exists.
+    File(String),
+    /// A TCP port of the pod accepts a connection.
+    Port(u16),
+}
+
+/// How a node goes down in an orderly way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shutdown {
+    /// `reboot(RB_AUTOBOOT)`.
+    Reboot,
+    /// `reboot(RB_POWER_OFF)`.
+    PowerOff,
+}
+
+/// Something worth telling while an operation runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A named step of the engine begins.
+    Step {
+        /// Its name, such as `dump.criu`.
+        name: String,
+        /// The node's monotonic clock, in nanoseconds.
+        at_ns: u64,
+    },
+    /// The operation waits here for [`ToGuest::Proceed`].
+    Phase {
+        /// Where it stands.
+        phase: Phase,
+        /// The node's monotonic clock, in nanoseconds.
+        at_ns: u64,
+        /// Node pids of the main container's tasks in the order of their pids in the container,
+        /// where they exist.
+        pids: Vec<i32>,
+        /// The folder of CRIU's images, where it exists.
+        images: Option<PathBuf>,
+    },
+}
+
+/// The answer to a request that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Nothing to tell.
+    Done,
+    /// See [`Request::Start`].
+    Pod(PodStatus),
+    /// See [`Request::List`].
+    Names(Vec<String>),
+    /// A program ended.
+    Exited {
+        /// Exit code, or 128 + signal.
+        code: i32,
+        /// What it wrote to standard output, at most a mebibyte (the end of it).
+        stdout: Vec<u8>,
+        /// The same for standard error.
+        stderr: Vec<u8>,
+    },
+    /// See [`Request::Checkpoint`].
+    Checkpoint(CheckpointReport),
+    /// See [`Request::Restore`].
+    Restore(RestoreReport),
+}
+
+/// What a checkpoint did. Times in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointReport {
+    /// From the order to freeze until the whole pod was frozen.
+    pub freeze_us: u64,
+    /// CRIU's dump, without the waits of phases.
+    pub dump_us: u64,
+    /// Files, archive, fsync and rename.
+    pub archive_us: u64,
+    /// Bytes of CRIU's images.
+    pub images_bytes: u64,
+    /// Bytes of the archive.
+    pub archive_bytes: u64,
+    /// SHA-256 of the archive, in hexadecimal.
+    pub archive_sha256: String,
+    /// Pids in the main container at the dump.
+    pub tasks: Vec<i32>,
+    /// The folder of CRIU's log and images on the node.
+    pub work: PathBuf,
+}
+
+/// What a restore did. Times in microseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreReport {
+    /// Verifying and unpacking the archive, sandbox and roots.
+    pub unpack_us: u64,
+    /// CRIU's restore, without the waits of phases.
+    pub restore_us: u64,
+    /// The pod as it runs now.
+    pub pod: PodStatus,
+    /// Pids in the main container.
+    pub tasks: Vec<i32>,
+    /// The folder of CRIU's log and images on the node.
+    pub work: PathBuf,
+}
+
+/// A request that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// Whose fault it is.
+    pub cause: Cause,
+    /// What happened, naming the thing; for CRIU with its first error line.
+    pub message: String,
+    /// The phase that was passed last, if any.
+    pub phase: Option<Phase>,
+    /// The engine's step that failed, if any.
+    pub step: Option<String>,
+    /// The error number of CRIU or of the kernel, if any.
+    pub errno: Option<i32>,
+    /// The last lines of CRIU's log, if CRIU was at work.
+    pub log_tail: Vec<String>,
+    /// The folder of CRIU's log and images on the node, if there is one.
+    pub work: Option<PathBuf>,
+}
+
+impl Failure {
+    /// A failure of the node itself.
+    #[must_use]
+    pub fn broken(message: impl Into<String>) -> Self {
+        Failure {
+            cause: Cause::Broken,
+            message: message.into(),
+            phase: None,
+            step: None,
+            errno: None,
+            log_tail: Vec::new(),
+            work: None,
+        }
+    }
+}
+
+/// Whose fault a failure is; becomes the outcome of the cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// Checkpoint or restore failed.
+    Failed,
+    /// It cannot work here: a feature is missing, as was found by asking.
+    Unsupported,
+    /// The node itself: disk full, no such file, a bad request.
+    Broken,
+}
