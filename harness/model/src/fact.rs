@@ -58,20 +58,33 @@ pub struct Capture {
 pub struct Memory {
     /// Bytes of a page.
     pub page_bytes: u32,
-    /// Backing objects by name. A private mapping is an object of its own (`task.1.map.7f..`);
-    /// a shared object is named once, after the first place that maps it.
+    /// Backing objects by name. All private pages of one address space are one object
+    /// (`task.1.memory`, pages numbered by address), so that it does not matter how the kernel
+    /// cuts it into mappings; a shared object (pages numbered by offset) is named once, after
+    /// the first place that maps it (`task.1.shared.7f..`).
     pub objects: BTreeMap<String, PageObject>,
 }
 
-/// One object that backs memory: the private pages of a mapping, or a shared object.
+/// One object that backs memory: the private pages of an address space, or a shared object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageObject {
-    /// What a person calls it: `[heap]`, `/usr/bin/redis-server`, `shared anonymous memory`.
-    pub label: String,
-    /// Address (private mapping) or offset (shared object) of the first page, in bytes.
-    pub start: u64,
+    /// What a person calls its parts, in order.
+    pub labels: Vec<PageLabel>,
     /// The pages in order, gaps left out.
     pub runs: Vec<PageRun>,
+}
+
+/// What a person calls some pages of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageLabel {
+    /// Index of the first page: address or offset, divided by the page size.
+    pub first: u64,
+    /// How many.
+    pub count: u64,
+    /// `[heap]`, `/usr/bin/redis-server`, `shared anonymous memory`.
+    pub text: String,
+    /// The kernel may drop these pages at any time (MAP_DROPPABLE): they then read as zero.
+    pub droppable: bool,
 }
 
 /// Consecutive pages of an object.
@@ -80,14 +93,14 @@ pub struct PageObject {
 pub enum PageRun {
     /// Pages that read as zero, whether they exist or were never touched.
     Zero {
-        /// Index of the first page, from the object's start.
+        /// Index of the first page: address or offset, divided by the page size.
         first: u64,
         /// How many.
         count: u64,
     },
     /// Pages with content.
     Pages {
-        /// Index of the first page, from the object's start.
+        /// Index of the first page: address or offset, divided by the page size.
         first: u64,
         /// One digest a page.
         digests: Vec<Digest>,

@@ -34,22 +34,9 @@ pub enum FrameError {
 pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, FrameError> {
     let damaged = |why: postcard::Error| FrameError::Damaged { bytes: 0, why: why.to_string() };
     let plain = postcard::to_stdvec_crc32(message, CRC.digest()).map_err(damaged)?;
-    let frame = postcard::to_stdvec_cobs(&Raw(&plain)).map_err(damaged)?;
+    let mut frame = cobs::encode_vec(&plain);
+    frame.push(0);
     if frame.len() > MAX_FRAME_BYTES { Err(FrameError::TooLong) } else { Ok(frame) }
-}
-
-/// Bytes that postcard writes as they are, without a length.
-struct Raw<'a>(&'a [u8]);
-
-impl Serialize for Raw<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeTuple;
-        let mut tuple = serializer.serialize_tuple(self.0.len())?;
-        for byte in self.0 {
-            tuple.serialize_element(byte)?;
-        }
-        tuple.end()
-    }
 }
 
 /// Cuts a stream of bytes into messages.
@@ -88,29 +75,11 @@ impl Decoder {
 fn decode<M: DeserializeOwned>(frame: &mut [u8]) -> Result<M, FrameError> {
     let bytes = frame.len();
     let damaged = |why: &str| FrameError::Damaged { bytes, why: why.to_owned() };
-    let plain = cobs_in_place(frame).ok_or_else(|| damaged("not COBS"))?;
-    postcard::from_bytes_crc32(plain, CRC.digest()).map_err(|error| damaged(&error.to_string()))
-}
-
-/// Undoes COBS within `frame`, whose last byte is the zero that ends it.
-fn cobs_in_place(frame: &mut [u8]) -> Option<&[u8]> {
-    let (mut read, mut write) = (0, 0);
-    let end = frame.len() - 1;
-    while read < end {
-        let code = usize::from(frame[read]);
-        let next = read + code;
-        if code == 0 || next > end {
-            return None;
-        }
-        frame.copy_within(read + 1..next, write);
-        write += code - 1;
-        read = next;
-        if code < 0xff && read < end {
-            frame[write] = 0;
-            write += 1;
-        }
-    }
-    Some(&frame[..write])
+    let end = bytes - 1;
+    let length =
+        cobs::decode_in_place(&mut frame[..end]).map_err(|error| damaged(&error.to_string()))?;
+    postcard::from_bytes_crc32(&frame[..length], CRC.digest())
+        .map_err(|error| damaged(&error.to_string()))
 }
 
 #[cfg(test)]

@@ -11,5 +11,5 @@ mod phase;
 pub mod pod;
 
 pub use digest::Digest;
-pub use fact::{Capture, Memory, PageObject, PageRun, Value};
+pub use fact::{Capture, Memory, PageLabel, PageObject, PageRun, Value};
 pub use phase::{Phase, UnknownPhase};

@@ -22,6 +22,10 @@ pub const PORT: &str = "cryolab.agent";
 /// Most bytes of bulk data in one message.
 pub const CHUNK_BYTES: usize = 128 << 10;
 
+/// Most bytes of a program's standard output, and of its standard error, in an answer: both and
+/// the rest of the answer fit into one frame.
+pub const OUTPUT_BYTES: usize = 126 << 10;
+
 /// Number of a request, chosen by the host.
 pub type RequestId = u32;
 
@@ -45,6 +49,7 @@ pub enum ToGuest {
         /// The request that they belong to.
         id: RequestId,
         /// At most [`CHUNK_BYTES`].
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
     /// Go on from the phase at which the operation waits.
@@ -82,6 +87,7 @@ pub enum ToHost {
         /// The request.
         id: RequestId,
         /// At most [`CHUNK_BYTES`].
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
     /// The request is over. All its chunks were sent before.
@@ -273,9 +279,11 @@ pub enum Reply {
     Exited {
         /// Exit code, or 128 + signal.
         code: i32,
-        /// What it wrote to standard output, at most a mebibyte (the end of it).
+        /// What it wrote to standard output: at most its last [`OUTPUT_BYTES`].
+        #[serde(with = "serde_bytes")]
         stdout: Vec<u8>,
         /// The same for standard error.
+        #[serde(with = "serde_bytes")]
         stderr: Vec<u8>,
     },
     /// See [`Request::Checkpoint`].
