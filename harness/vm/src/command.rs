@@ -74,7 +74,11 @@ impl Machine {
     #[must_use]
     pub fn kernel_command_line(&self) -> String {
         let own = self.command_line.iter().map(String::as_str);
-        let words: Vec<&str> = KERNEL_WORDS.iter().copied().chain(own).collect();
+        let emulated: &[&str] = match self.accel {
+            Accel::Kvm => &[],
+            Accel::Tcg => EMULATED_WORDS,
+        };
+        let words: Vec<&str> = KERNEL_WORDS.iter().chain(emulated).copied().chain(own).collect();
         words.join(" ")
     }
 }
@@ -94,6 +98,13 @@ const KERNEL_WORDS: &[&str] = &[
     // an entropy source from the jitter of a clock that TCG makes up.
     "cryptomgr.notests",
     "initcall_blacklist=jent_mod_init",
+];
+
+/// What a kernel is told in addition when its CPUs are emulated.
+const EMULATED_WORDS: &[&str] = &[
+    // The check counts ticks while it spins: on a busy host too few come, and the kernel panics
+    // with `IO-APIC + timer doesn't work!` (arch/x86/kernel/apic/io_apic.c).
+    "no_timer_check",
 ];
 
 fn wires(console_log: &Path, sockets: Sockets, arguments: &mut Arguments) {
