@@ -1,0 +1,61 @@
+//! A checkpoint as one file.
+//!
+//! A tar in one zstd frame with a checksum. The first member, `manifest.json`, says what the
+//! checkpoint is of, and names every other member with its length and digest; the members follow
+//! in the order of their names. All are plain files: what has owners, modes, links and attributes
+//! (a root's upper layer, the pod's `/dev/shm`) is a tar of its own, so that its metadata stands
+//! under a digest too.
+//!
+//! ```text
+//! manifest.json
+//! containers/NAME/images/FILE     CRIU's images
+//! containers/NAME/root.tar        upper layer of the container's root
+//! containers/NAME/stdin, stdout, stderr      bytes that waited unread
+//! shm.tar                         the pod's /dev/shm
+//! ```
+//!
+//! An archive may come from a stranger. It is unpacked into a fresh folder, member by member; what
+//! is not expected is refused by name, and nothing is written outside that folder.
+//!
+//! Versions: a reader refuses a manifest of another format, so a new kind of member or a field
+//! whose absence would lose state is a new format. Unknown fields are ignored.
+
+use std::path::Path;
+
+use model::pod::PodStatus;
+
+use crate::error::{About, Error};
+use crate::remove::remove_tree;
+
+mod manifest;
+mod pack;
+mod read;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod write;
+
+pub use manifest::{ContainerRecord, Manifest, Member, Origin};
+pub(crate) use manifest::{FORMAT, SHM, image_folder, root_member, stream_member};
+pub(crate) use pack::pack;
+pub use read::{ArchiveError, show, verify};
+pub(crate) use read::{Opened, open, unpack};
+pub(crate) use tree::unpack as unpack_tree;
+pub(crate) use write::{digest_file, digest_members, write};
+
+/// Drops the members that were gathered or unpacked in a work folder; CRIU's logs stay.
+pub(crate) fn forget_members(work: &Path, pod: &PodStatus) -> Result<(), Error> {
+    remove_file(&work.join(SHM))?;
+    for container in &pod.containers {
+        remove_tree(&work.join(image_folder(&container.name)))?;
+        remove_file(&work.join(root_member(&container.name)))?;
+    }
+    Ok(())
+}
+
+fn remove_file(path: &Path) -> Result<(), Error> {
+    match fs_err::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.about("remove", path),
+    }
+}

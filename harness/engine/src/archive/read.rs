@@ -1,0 +1,249 @@
+//! Reading an archive that nobody vouches for.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::path::Path;
+
+use tar::{Archive, EntryType};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::manifest::{self, FORMAT, MANIFEST, Manifest, Member};
+use super::write::Passing;
+use crate::names;
+
+/// Longest manifest that is read.
+const MAX_MANIFEST: u64 = 16 << 20;
+
+/// Most bytes of padding after the last member: tar fills up its last record.
+const MAX_PADDING: usize = 64 << 10;
+
+/// Why an archive was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// It cannot be read, is cut off, or is no such file at all.
+    #[error("cannot be read: {0}")]
+    Read(#[source] io::Error),
+    /// It is of a format that this engine does not know.
+    #[error("format {found}, this engine reads {FORMAT}")]
+    Format {
+        /// What the manifest says.
+        found: u64,
+    },
+    /// The manifest is no manifest.
+    #[error("{MANIFEST}: {0}")]
+    Manifest(String),
+    /// A member is not acceptable.
+    #[error("{name}: {why}")]
+    Refused {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// Something is longer than it may be.
+    #[error("{name}: longer than {limit} bytes")]
+    TooLong {
+        /// What.
+        name: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// A member could not be written where it belongs.
+    #[error("cannot write {name}: {source}")]
+    Write {
+        /// Its name.
+        name: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}
+
+fn refused(name: &str, why: impl Into<String>) -> ArchiveError {
+    ArchiveError::Refused { name: name.to_owned(), why: why.into() }
+}
+
+/// Reads what an archive says about itself; its members are not looked at.
+///
+/// # Errors
+/// Why it was refused.
+pub fn show(path: &Path) -> Result<Manifest, ArchiveError> {
+    open(path).map(|opened| opened.manifest)
+}
+
+/// Reads a whole archive and checks every member against the manifest.
+///
+/// # Errors
+/// Why it was refused.
+pub fn verify(path: &Path) -> Result<Manifest, ArchiveError> {
+    let opened = open(path)?;
+    opened.members(|_| Ok(io::sink()))
+}
+
+/// Unpacks all members of an archive into a folder that is there and empty.
+pub(crate) fn unpack(opened: Opened, folder: &Path) -> Result<Manifest, ArchiveError> {
+    opened.members(|name| {
+        let path = folder.join(name);
+        fs_err::create_dir_all(path.parent().unwrap_or(folder))?;
+        File::options().write(true).create_new(true).open(path)
+    })
+}
+
+/// An archive whose manifest was read and makes sense.
+pub(crate) struct Opened {
+    file: File,
+    /// What the archive says about itself.
+    pub(crate) manifest: Manifest,
+}
+
+type Stream<'a> = Archive<zstd::Decoder<'static, BufReader<&'a File>>>;
+
+fn stream(file: &File) -> io::Result<Stream<'_>> {
+    Ok(Archive::new(zstd::Decoder::new(file)?))
+}
+
+/// Opens an archive and reads its manifest.
+pub(crate) fn open(path: &Path) -> Result<Opened, ArchiveError> {
+    let file = File::open(path).map_err(ArchiveError::Read)?;
+    let mut archive = stream(&file).map_err(ArchiveError::Read)?;
+    let first = archive.entries().map_err(ArchiveError::Read)?.raw(true).next();
+    let mut first =
+        first.ok_or_else(|| refused(MANIFEST, "missing"))?.map_err(ArchiveError::Read)?;
+    if plain_name(&first)? != MANIFEST {
+        return Err(refused(MANIFEST, "is not the first member"));
+    }
+    let mut text = Vec::new();
+    first.by_ref().take(MAX_MANIFEST + 1).read_to_end(&mut text).map_err(ArchiveError::Read)?;
+    if text.len() as u64 > MAX_MANIFEST {
+        return Err(ArchiveError::TooLong { name: MANIFEST.to_owned(), limit: MAX_MANIFEST });
+    }
+    let manifest = parse(&text)?;
+    drop(archive);
+    Ok(Opened { file, manifest })
+}
+
+/// The name of a plain file without extensions; anything else is refused.
+fn plain_name(entry: &tar::Entry<'_, impl Read>) -> Result<String, ArchiveError> {
+    let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    match entry.header().entry_type() {
+        EntryType::Regular => Ok(name),
+        kind => Err(refused(&name, format!("unexpected kind {kind:?}"))),
+    }
+}
+
+fn parse(text: &[u8]) -> Result<Manifest, ArchiveError> {
+    let wrong = |error: serde_json::Error| ArchiveError::Manifest(error.to_string());
+    let value: serde_json::Value = serde_json::from_slice(text).map_err(wrong)?;
+    let found = value.get("format").and_then(serde_json::Value::as_u64);
+    match found {
+        Some(found) if found != u64::from(FORMAT) => return Err(ArchiveError::Format { found }),
+        Some(_) => {}
+        None => return Err(ArchiveError::Manifest("no format".to_owned())),
+    }
+    let manifest: Manifest = serde_json::from_value(value).map_err(wrong)?;
+    check(&manifest)?;
+    Ok(manifest)
+}
+
+fn check(manifest: &Manifest) -> Result<(), ArchiveError> {
+    let wrong = |why: String| Err(ArchiveError::Manifest(why));
+    if let Err(error) = names::check(&manifest.pod) {
+        return wrong(error.to_string());
+    }
+    let named = manifest.containers.iter().map(|container| &container.name);
+    if !named.eq(manifest.pod.containers.iter().map(|container| &container.name)) {
+        return wrong("containers are not those of the pod".to_owned());
+    }
+    let members = &manifest.members;
+    if let Some(name) = members.keys().find(|name| !manifest::is_member(name, &manifest.containers))
+    {
+        return Err(refused(name, "no member of a checkpoint"));
+    }
+    let needed = manifest::needed(&manifest.containers);
+    match needed.iter().find(|name| !members.contains_key(*name)) {
+        Some(name) => Err(refused(name, "missing in the manifest")),
+        None => Ok(()),
+    }
+}
+
+impl Opened {
+    /// Bytes of all members.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.manifest.members.values().fold(0, |sum, member| sum.saturating_add(member.bytes))
+    }
+
+    /// Reads all members into what `make` gives for each, and checks them.
+    fn members<W: Write>(
+        mut self,
+        mut make: impl FnMut(&str) -> io::Result<W>,
+    ) -> Result<Manifest, ArchiveError> {
+        self.file.rewind().map_err(ArchiveError::Read)?;
+        let mut archive = stream(&self.file).map_err(ArchiveError::Read)?;
+        let mut seen = BTreeSet::new();
+        for entry in archive.entries().map_err(ArchiveError::Read)?.raw(true).skip(1) {
+            let mut entry = entry.map_err(ArchiveError::Read)?;
+            let name = plain_name(&entry)?;
+            let Some(member) = self.manifest.members.get(&name) else {
+                return Err(refused(&name, "not in the manifest"));
+            };
+            if !seen.insert(name.clone()) {
+                return Err(refused(&name, "comes twice"));
+            }
+            if entry.size() != member.bytes {
+                let why = format!("{} bytes, expected {}", entry.size(), member.bytes);
+                return Err(refused(&name, why));
+            }
+            let output = make(&name);
+            let output =
+                output.map_err(|source| ArchiveError::Write { name: name.clone(), source })?;
+            copy(&name, member, &mut entry, output)?;
+        }
+        if let Some(name) = self.manifest.members.keys().find(|name| !seen.contains(*name)) {
+            return Err(refused(name, "missing"));
+        }
+        check_end(archive.into_inner())?;
+        Ok(self.manifest)
+    }
+}
+
+fn copy(
+    name: &str,
+    member: &Member,
+    content: &mut impl Read,
+    output: impl Write,
+) -> Result<(), ArchiveError> {
+    let mut digest = Xxh3::new();
+    let mut output = Passing::new(output, |bytes| digest.update(bytes));
+    let mut buffer = vec![0; 256 << 10];
+    let mut left = member.bytes;
+    while left > 0 {
+        let length = content.read(&mut buffer).map_err(ArchiveError::Read)?;
+        if length == 0 {
+            return Err(refused(name, format!("cut off, {left} bytes are missing")));
+        }
+        left = left.saturating_sub(length as u64);
+        let written = output.write_all(&buffer[..length]);
+        written.map_err(|source| ArchiveError::Write { name: name.to_owned(), source })?;
+    }
+    if digest.digest128() == member.xxh3.0 {
+        Ok(())
+    } else {
+        Err(refused(name, "content is not as recorded"))
+    }
+}
+
+/// Reads to the end, so that the frame's checksum is checked; there is nothing but padding.
+fn check_end(mut rest: impl Read) -> Result<(), ArchiveError> {
+    let mut buffer = [0; 4096];
+    let mut padding = 0;
+    loop {
+        let length = rest.read(&mut buffer).map_err(ArchiveError::Read)?;
+        padding += length;
+        if length == 0 {
+            return Ok(());
+        }
+        if padding > MAX_PADDING || buffer[..length].iter().any(|byte| *byte != 0) {
+            return Err(refused("end", "more follows"));
+        }
+    }
+}

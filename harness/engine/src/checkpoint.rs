@@ -1,0 +1,201 @@
+//! Taking a checkpoint: one cut through the whole pod, from which memory, files and unread bytes
+//! come alike.
+//!
+//! CRIU leaves the tasks in place, and the pod stays frozen until its archive has its name. So
+//! whatever fails before that, the pod can go on as if nothing had been; from there on the archive
+//! is the pod, and what is left of the running one is removed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use model::Phase;
+use model::message::CheckpointReport;
+use model::pod::PodStatus;
+
+use crate::archive::{self, ContainerRecord, Manifest, Origin};
+use crate::engine::Engine;
+use crate::error::{About, Error};
+use crate::store::{Places, Record};
+use crate::watch::{Progress, Watch};
+use crate::{cgroup, checks, freeze, remove, sandbox, stdio};
+
+impl Engine {
+    /// Freezes a pod, dumps it, writes the archive, and removes the pod.
+    ///
+    /// Steps: `gate`, `freeze`, `dump`, `files`, `archive`, `commit`, `remove`. Phases: `frozen`,
+    /// and `post-dump` when CRIU says so. `deadline` does not count the wait at `frozen`; CRIU's own
+    /// deadline goes on while `post-dump` waits.
+    ///
+    /// # Errors
+    /// The step that failed. Before `commit` is done the pod runs on, ungated, and no archive is
+    /// there; afterwards the archive is whole.
+    pub fn checkpoint(
+        &self,
+        pod: &str,
+        archive: &Path,
+        deadline: Duration,
+        watch: &mut dyn Watch,
+    ) -> Result<CheckpointReport, Error> {
+        let places = self.places(pod)?;
+        let record = Record::load(&places, pod)?;
+        let work = places.work.join("checkpoint");
+        remove::remove_tree(&work)?;
+        fs_err::create_dir_all(&work).about("make", &work)?;
+        let mut progress = Progress::new(watch, self.host(), deadline);
+        progress.work_in(&work);
+        let cut = Cut { engine: self, status: record.status(&places), record, places, work };
+        let report = cut.take(archive, &mut progress);
+        report.map_err(|error| progress.locate(error))
+    }
+}
+
+/// A pod on its way into an archive.
+pub(crate) struct Cut<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) places: Places,
+    pub(crate) record: Record,
+    pub(crate) status: PodStatus,
+    /// Folder in which the archive's members are gathered, beside CRIU's logs.
+    pub(crate) work: PathBuf,
+}
+
+impl Cut<'_> {
+    fn take(&self, archive: &Path, progress: &mut Progress<'_>) -> Result<CheckpointReport, Error> {
+        let host = self.engine.host();
+        progress.step("gate");
+        sandbox::gate(host, &self.places, &self.record.spec, false)?;
+        let report = self.while_gated(archive, progress);
+        if report.is_err() {
+            // The first failure is the one to tell.
+            let _ = freeze::thaw(host, &self.status);
+            let _ = sandbox::gate(host, &self.places, &self.record.spec, true);
+            return report;
+        }
+        progress.step("remove");
+        remove::clear(host, &self.places)?;
+        archive::forget_members(&self.work, &self.status)?;
+        report
+    }
+
+    fn while_gated(
+        &self,
+        archive: &Path,
+        progress: &mut Progress<'_>,
+    ) -> Result<CheckpointReport, Error> {
+        let host = self.engine.host();
+        progress.step("freeze");
+        let began = progress.elapsed();
+        freeze::freeze(host, &self.status, progress.left()?)?;
+        let frozen = progress.elapsed();
+        checks::running(host, &self.status.containers)?;
+        progress.phase(Phase::Frozen, &self.main_pids()?, None)?;
+
+        progress.step("dump");
+        let mut manifest = self.manifest()?;
+        let names = self.dump(progress)?;
+        self.check_frozen(progress)?;
+        let dumped = progress.elapsed();
+
+        progress.step("archive");
+        manifest.members = archive::digest_members(&self.work, names)?;
+        let written = archive::write(archive, &manifest, &self.work)?;
+        progress.step("commit");
+        progress.left()?;
+        written.commit()?;
+        let archived = progress.elapsed();
+
+        let images = manifest.members.iter().filter(|(name, _)| name.contains("/images/"));
+        Ok(CheckpointReport {
+            freeze_us: micros(frozen - began),
+            dump_us: micros(dumped - frozen),
+            archive_us: micros(archived - dumped),
+            images_bytes: images.map(|(_, member)| member.bytes).sum(),
+            archive_bytes: written.bytes,
+            archive_sha256: written.sha256,
+            tasks: manifest.containers.swap_remove(0).tasks,
+            work: self.work.clone(),
+        })
+    }
+
+    /// Node pids of the main container's tasks.
+    pub(crate) fn main_pids(&self) -> Result<Vec<i32>, Error> {
+        let tasks = cgroup::tasks(self.engine.host(), &self.status.containers[0].cgroup)?;
+        Ok(tasks.into_iter().map(|(pid, _)| pid).collect())
+    }
+
+    /// CRIU thaws a cgroup while it holds the tasks, and freezes it again before it lets them go.
+    fn check_frozen(&self, progress: &Progress<'_>) -> Result<(), Error> {
+        for container in &self.status.containers {
+            freeze::settle(self.engine.host(), &container.cgroup, true, progress.left()?)?;
+        }
+        Ok(())
+    }
+
+    /// What is known of the frozen pod, its members not yet.
+    fn manifest(&self) -> Result<Manifest, Error> {
+        let host = self.engine.host();
+        let release = Path::new("/proc/sys/kernel/osrelease");
+        let kernel = host.read(release).about("read", release)?;
+        let mut containers = Vec::new();
+        for (index, spec) in self.record.spec.containers.iter().enumerate() {
+            let status = &self.status.containers[index];
+            let tasks = cgroup::tasks(host, &status.cgroup)?;
+            containers.push(ContainerRecord {
+                name: spec.name.clone(),
+                tasks: tasks.into_iter().map(|(_, inner)| inner).collect(),
+                streams: self.record.streams[index].clone(),
+                image_files: checks::image_files(host, status, &spec.image)?,
+            });
+        }
+        let origin = Origin {
+            kernel: String::from_utf8_lossy(&kernel).trim().to_owned(),
+            arch: std::env::consts::ARCH.to_owned(),
+            criu: self.criu_version()?,
+        };
+        let format = archive::FORMAT;
+        let spec = self.record.spec.clone();
+        Ok(Manifest { format, origin, pod: spec, containers, members: Default::default() })
+    }
+
+    fn criu_version(&self) -> Result<String, Error> {
+        let main = self.status.containers[0].name.clone();
+        let version = self.engine.criu_version();
+        version.map_err(|source| Error::Criu { container: main, source })
+    }
+
+    /// Gathers what CRIU does not carry, from the same instant. The names of all members.
+    pub(crate) fn gather(&self) -> Result<Vec<String>, Error> {
+        let mut names = vec![archive::SHM.to_owned()];
+        self.pack(&self.status.shm, archive::SHM)?;
+        for (index, container) in self.status.containers.iter().enumerate() {
+            let name = archive::root_member(&container.name);
+            self.pack(&container.upper, &name)?;
+            names.push(name);
+            let keys = &self.record.streams[index];
+            for unread in stdio::unread(self.engine.host(), container, keys)? {
+                let name = archive::stream_member(&container.name, unread.stream);
+                let path = self.work.join(&name);
+                fs_err::write(&path, unread.bytes).about("write", &path)?;
+                names.push(name);
+            }
+            let images = archive::image_folder(&container.name);
+            let folder = self.work.join(&images);
+            for entry in fs_err::read_dir(&folder).about("list", &folder)? {
+                let file = entry.about("list", &folder)?.file_name();
+                names.push(format!("{images}/{}", file.to_string_lossy()));
+            }
+        }
+        Ok(names)
+    }
+
+    fn pack(&self, folder: &Path, name: &str) -> Result<(), Error> {
+        let path = self.work.join(name);
+        let file = fs_err::File::create(&path).about("create", &path)?;
+        archive::pack(folder, std::io::BufWriter::new(file))
+    }
+}
+
+/// Whole microseconds.
+pub(crate) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

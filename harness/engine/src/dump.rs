@@ -1,0 +1,145 @@
+//! Having CRIU dump the containers of a frozen pod.
+//!
+//! The dumps are nested: the next container is dumped when CRIU has said `post-dump` for the one
+//! before. So all are dumped or none, and whoever waits at `post-dump` sees the images of all.
+//!
+//! What the engine itself gathers is gathered then too: the tasks stand still in CRIU's hands, and
+//! the links by which CRIU keeps deleted files (`link_remap`) are there only so long.
+
+use std::fs::File;
+use std::path::Path;
+
+use criu::rpc::{Answer, Command, DumpOptions, ManageCgroups, NetworkLock, NotificationKind};
+use model::Phase;
+use model::pod::{ContainerSpec, ContainerStatus};
+
+use crate::archive;
+use crate::checkpoint::Cut;
+use crate::checks;
+use crate::error::{About, Error};
+use crate::host::Namespace;
+use crate::root;
+use crate::watch::Progress;
+
+impl Cut<'_> {
+    /// Dumps all containers, waits at `post-dump`, and gathers what CRIU does not carry. The tasks
+    /// stay, frozen. The names of all members.
+    pub(crate) fn dump(&self, progress: &mut Progress<'_>) -> Result<Vec<String>, Error> {
+        let host = self.engine.host();
+        let carrier = checks::sysv_carrier(host, &self.places, &self.status.containers)?;
+        for (spec, container) in self.record.spec.containers.iter().zip(&self.status.containers) {
+            let externals = root::externals(&self.places, spec, &container.root);
+            checks::mounts(host, container, &externals)?;
+        }
+        self.dump_from(0, carrier, progress)
+    }
+
+    fn dump_from(
+        &self,
+        index: usize,
+        carrier: Option<usize>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<String>, Error> {
+        let Some(spec) = self.record.spec.containers.get(index) else {
+            let images = self.images(&self.status.containers[0]);
+            progress.phase(Phase::PostDump, &self.main_pids()?, Some(&images))?;
+            progress.step("files");
+            return self.gather();
+        };
+        let container = &self.status.containers[index];
+        let (images, work) = self.folders(container)?;
+        let options = self.options(spec, container, &images, &work)?;
+        let command = self.command(carrier == Some(index))?;
+        let mut rest = None;
+        let dumped = self.engine.host().dump(&command, &options, progress.left()?, &mut |told| {
+            if told.kind == NotificationKind::PostDump {
+                rest = Some(self.dump_from(index + 1, carrier, progress));
+            }
+            if matches!(rest, Some(Err(_))) { Answer::Fail } else { Answer::Go }
+        });
+        match (rest, dumped) {
+            (Some(Err(failure)), _) => Err(failure),
+            (_, Err(source)) => {
+                self.release_lock(&source);
+                Err(Error::Criu { container: spec.name.clone(), source })
+            }
+            (Some(Ok(names)), Ok(())) => Ok(names),
+            (None, Ok(())) => {
+                let why = "CRIU succeeded without saying post-dump".to_owned();
+                Err(Error::Unfaithful { container: spec.name.clone(), why })
+            }
+        }
+    }
+
+    /// A CRIU that did not end by itself leaves the pod's network locked.
+    fn release_lock(&self, error: &criu::rpc::Error) {
+        if matches!(error, criu::rpc::Error::Died(_) | criu::rpc::Error::Deadline(_)) {
+            // CRIU's failure is the one to tell.
+            let _ = self.engine.host().remove_locks(&self.places.pin(Namespace::Net));
+        }
+    }
+
+    fn images(&self, container: &ContainerStatus) -> std::path::PathBuf {
+        self.work.join(archive::image_folder(&container.name))
+    }
+
+    /// Folders for CRIU's images and for its log.
+    fn folders(&self, container: &ContainerStatus) -> Result<(File, File), Error> {
+        let images = self.images(container);
+        fs_err::create_dir_all(&images).about("make", &images)?;
+        let work = images.parent().unwrap_or(Path::new("/"));
+        Ok((File::open(&images).about("open", &images)?, File::open(work).about("open", work)?))
+    }
+
+    /// CRIU lives in the pod's uts namespace, and in its ipc namespace unless the container carries
+    /// the SysV objects: so it takes neither for the container's own, and a restore writes neither
+    /// hostname nor objects into the namespaces of another pod.
+    fn command(&self, carries_sysv: bool) -> Result<Command, Error> {
+        let mut command = self.engine.criu();
+        let mut enter = vec![Namespace::Uts];
+        if !carries_sysv {
+            enter.push(Namespace::Ipc);
+        }
+        for namespace in enter {
+            let pin = self.places.pin(namespace);
+            command.enter(File::open(&pin).about("open", &pin)?);
+        }
+        Ok(command)
+    }
+
+    fn options<'fd>(
+        &self,
+        spec: &ContainerSpec,
+        container: &ContainerStatus,
+        images: &'fd File,
+        work: &'fd File,
+    ) -> Result<DumpOptions<'fd>, Error> {
+        use std::os::fd::AsFd;
+        let net = self.places.pin(Namespace::Net);
+        let inode = self.engine.host().inode(&net).about("look at", &net)?;
+        let mut options = DumpOptions::new(container.pid, images.as_fd());
+        options.freeze_cgroup = Some(container.cgroup.display().to_string());
+        options.leave_running = true;
+        let shared = &mut options.shared;
+        shared.work = Some(work.as_fd());
+        shared.external.push(format!("net[{inode}]:extRootNetNS"));
+        for external in root::externals(&self.places, spec, &container.root) {
+            let target = external.target.display();
+            shared.external.push(format!("mnt[{target}]:{target}"));
+        }
+        // The link is gated, but containers of the pod talk to each other by its loopback device.
+        shared.network_lock = Some(NetworkLock::Nftables);
+        shared.manage_cgroups_mode = Some(ManageCgroups::Ignore);
+        set_wishes(shared, spec);
+        Ok(options)
+    }
+}
+
+/// What a container asks for, at dump and restore alike.
+pub(crate) fn set_wishes(shared: &mut criu::rpc::SharedOptions<'_>, spec: &ContainerSpec) {
+    let wishes = &spec.criu;
+    shared.tcp_established = wishes.tcp_established;
+    shared.file_locks = wishes.file_locks;
+    shared.link_remap = wishes.link_remap;
+    shared.ghost_limit = Some(wishes.ghost_limit);
+}

@@ -1,0 +1,268 @@
+//! Everything that the engine asks of a kernel, in one trait.
+//!
+//! What stands below the engine's own state folder, and archives, are plain files that the engine
+//! reads and writes itself; cgroups, `/proc`, mounts, namespaces, links, processes, pipes and the
+//! clock are asked for here. The engine's verbs hold no system call.
+
+mod child;
+mod linux;
+mod network;
+mod sys;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use criu::rpc::{Answer, Command, DumpOptions, Notification, RestoreOptions};
+use model::pod::Link;
+use nix::mount::MsFlags;
+use serde::{Deserialize, Serialize};
+
+pub use linux::LinuxHost;
+
+/// A kind of namespace that a pod shares, by the kernel's name in `/proc/PID/ns`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Namespace {
+    /// Network devices, addresses, sockets by name.
+    Net,
+    /// SysV IPC and POSIX message queues.
+    Ipc,
+    /// Hostname.
+    Uts,
+}
+
+impl Namespace {
+    /// Those that a sandbox holds.
+    pub const SHARED: [Namespace; 3] = [Namespace::Net, Namespace::Ipc, Namespace::Uts];
+
+    /// The kernel's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Namespace::Net => "net",
+            Namespace::Ipc => "ipc",
+            Namespace::Uts => "uts",
+        }
+    }
+}
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Device, folder or file; with file systems that need none, the name shown in mountinfo.
+    pub source: PathBuf,
+    /// Where it goes.
+    pub target: PathBuf,
+    /// File system; `None` with a bind mount.
+    pub kind: Option<&'static str>,
+    /// Flags of mount(2).
+    pub flags: MsFlags,
+    /// Options of the file system.
+    pub options: String,
+}
+
+impl Mount {
+    /// Makes `source` appear at `target` too.
+    #[must_use]
+    pub fn bind(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Mount {
+        Mount {
+            source: source.into(),
+            target: target.into(),
+            kind: None,
+            flags: MsFlags::MS_BIND,
+            options: String::new(),
+        }
+    }
+
+    /// A new file system of this kind, with no programs of other users and no devices in it.
+    #[must_use]
+    pub fn new(
+        kind: &'static str,
+        target: impl Into<PathBuf>,
+        options: impl Into<String>,
+    ) -> Mount {
+        Mount {
+            source: kind.into(),
+            target: target.into(),
+            kind: Some(kind),
+            flags: MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+            options: options.into(),
+        }
+    }
+}
+
+/// What is put into a container's root while it is built, in this order. Paths are those in the
+/// container, and are followed within its root only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fitting {
+    /// A mount; its source is a path on the node.
+    Mount(Mount),
+    /// A folder.
+    Folder(PathBuf),
+    /// A character device that everyone may use.
+    Device {
+        /// Where.
+        path: PathBuf,
+        /// Major and minor number.
+        number: (u64, u64),
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Where.
+        path: PathBuf,
+        /// What it says.
+        target: PathBuf,
+    },
+}
+
+/// Standard input, output and error of a container; what is missing is the container's `/dev/null`.
+#[derive(Debug, Default)]
+pub struct Streams(pub [Option<OwnedFd>; 3]);
+
+impl Streams {
+    /// Whether all three lead to the container's `/dev/null`.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+}
+
+/// Where a process lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// It is pid 1 of a new container: new mnt, pid and cgroup namespaces.
+    New {
+        /// The pod's namespaces, by the files that pin them.
+        join: BTreeMap<Namespace, PathBuf>,
+        /// The mounted root on the node.
+        root: PathBuf,
+        /// What is put into it.
+        fittings: Vec<Fitting>,
+    },
+    /// All namespaces of the process with this pid, and its root.
+    Of(i32),
+}
+
+/// A program to start in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// The cgroup in which it is born.
+    pub cgroup: PathBuf,
+    /// Where it lives.
+    pub home: Home,
+    /// Program and arguments. A name without a slash is looked up in the environment's `PATH`.
+    pub command: Vec<String>,
+    /// Its whole environment, in this order.
+    pub env: Vec<(String, String)>,
+    /// Working directory in the container.
+    pub directory: PathBuf,
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Resource limits by the kernel's name in lower case: soft and hard.
+    pub rlimits: BTreeMap<String, (u64, u64)>,
+}
+
+/// A process could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing}: {source}")]
+pub struct SpawnError {
+    /// What was being done.
+    pub doing: String,
+    /// The kernel's answer.
+    pub source: io::Error,
+}
+
+/// What answers CRIU's notifications.
+pub type Callback<'a> = &'a mut dyn FnMut(Notification) -> Answer;
+
+/// A kernel with its files, mounts, namespaces, links, processes and clock.
+///
+/// Errors are plain [`io::Error`]s: the caller knows the path and names it.
+#[expect(clippy::missing_errors_doc, reason = "every method passes on the kernel's answer")]
+pub trait Host: fmt::Debug {
+    /// The monotonic clock.
+    fn now(&self) -> Duration;
+
+    /// Reads a file of a kernel file system.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Writes a file of a kernel file system, by one write.
+    fn write(&self, path: &Path, text: &str) -> io::Result<()>;
+    /// Names in a folder, in order.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// What a symbolic link says.
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf>;
+    /// The inode number of what a path leads to.
+    fn inode(&self, path: &Path) -> io::Result<u64>;
+    /// Makes a folder and those above it; it may exist.
+    fn make_folder(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty folder; it may be missing.
+    fn remove_folder(&self, path: &Path) -> io::Result<()>;
+    /// Waits until a file that tells its changes by poll (`cgroup.events`) holds `wanted` as one
+    /// of its lines. `Ok(Err(text))`: it did not in time, and this was read last.
+    fn await_line(
+        &self,
+        path: &Path,
+        wanted: &str,
+        limit: Duration,
+    ) -> io::Result<Result<(), String>>;
+
+    /// Mounts.
+    fn mount(&self, mount: &Mount) -> io::Result<()>;
+    /// Unmounts, even when it is in use; what is no mount point is left alone.
+    fn unmount(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes new net, ipc and uts namespaces and pins each by a bind mount on the file of that
+    /// path. The loopback device is up.
+    fn pin_namespaces(&self, pins: &BTreeMap<Namespace, PathBuf>, hostname: &str)
+    -> io::Result<()>;
+    /// Reads files as a process in this namespace sees them.
+    fn read_in(&self, namespace: (Namespace, &Path), files: &[&Path]) -> io::Result<Vec<Vec<u8>>>;
+
+    /// Makes `eth0` in a network namespace and its other end on the node, which stays down.
+    fn make_link(&self, net: &Path, link: &Link, node_end: &str) -> io::Result<()>;
+    /// Takes the node's end of a link up or down.
+    fn set_link(&self, node_end: &str, up: bool) -> io::Result<()>;
+    /// Removes a link; it may be missing.
+    fn remove_link(&self, node_end: &str) -> io::Result<()>;
+
+    /// Removes network locks that a CRIU which was killed has left in a network namespace.
+    fn remove_locks(&self, net: &Path) -> io::Result<()>;
+
+    /// Starts a program. It becomes a child of this process.
+    fn spawn(&self, process: &Process, streams: Streams) -> Result<i32, SpawnError>;
+    /// Sends a signal; the process may be gone.
+    fn signal(&self, pid: i32, signal: i32) -> io::Result<()>;
+    /// Waits for the end of a child and reaps it: exit code, or 128 + signal; 0 at once for what is
+    /// no child of this process. `None`: it did not end in time.
+    fn await_exit(&self, pid: i32, limit: Duration) -> io::Result<Option<i32>>;
+
+    /// CRIU's version.
+    fn criu_version(&self, program: &Path) -> Result<String, criu::rpc::Error>;
+    /// Has CRIU dump a tree of tasks.
+    fn dump(
+        &self,
+        command: &Command,
+        options: &DumpOptions<'_>,
+        limit: Duration,
+        callback: Callback<'_>,
+    ) -> Result<(), criu::rpc::Error>;
+    /// Has CRIU restore a tree of tasks. The pid of its root, a child of this process.
+    fn restore(
+        &self,
+        command: &Command,
+        options: &RestoreOptions<'_>,
+        limit: Duration,
+        callback: Callback<'_>,
+    ) -> Result<i32, criu::rpc::Error>;
+
+    /// What waits unread in a pipe, given by any path that leads to it; it stays there.
+    fn peek_pipe(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Puts bytes into a pipe, given by either end, without waiting.
+    fn fill_pipe(&self, end: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()>;
+}

@@ -1,0 +1,236 @@
+//! Making a pod again out of an archive.
+//!
+//! Nothing of the pod runs before everything is back: the link is gated from the start, and each
+//! container's cgroup is frozen while CRIU still holds its tasks, so that CRIU can let go and leave.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use model::Phase;
+use model::message::RestoreReport;
+use model::pod::{PodStatus, Stdio};
+
+use crate::archive::{self, ArchiveError, ContainerRecord, Manifest, Opened};
+use crate::checkpoint::micros;
+use crate::engine::Engine;
+use crate::error::{About, Error};
+use crate::host::{Host, Streams};
+use crate::stdio::{self, StdioSet};
+use crate::store::{Places, Record};
+use crate::watch::{Progress, Watch};
+use crate::{cgroup, checks, freeze, remove, root, sandbox};
+
+impl Engine {
+    /// Makes the pod of an archive again and lets it run.
+    ///
+    /// Steps: `verify`, `unpack`, `sandbox`, `root`, `restore`, for each container `place` and
+    /// `hold`, then `settle`, `resume`. Phases: `pre-restore`, `pre-resume`, `post-resume`.
+    /// `deadline` does not count the waits at phases.
+    ///
+    /// # Errors
+    /// The step that failed; nothing of the pod stays then but CRIU's log and images.
+    pub fn restore(
+        &self,
+        archive: &Path,
+        deadline: Duration,
+        streams: StdioSet,
+        watch: &mut dyn Watch,
+    ) -> Result<RestoreReport, Error> {
+        let mut progress = Progress::new(watch, self.host(), deadline);
+        progress.work_in(&self.config().state.join("work"));
+        let report = self.restore_from(archive, streams, &mut progress);
+        report.map_err(|error| progress.locate(error))
+    }
+
+    fn restore_from(
+        &self,
+        archive: &Path,
+        streams: StdioSet,
+        progress: &mut Progress<'_>,
+    ) -> Result<RestoreReport, Error> {
+        let refused = |source| Error::Archive { path: archive.to_path_buf(), source };
+        progress.step("verify");
+        let opened = archive::open(archive).map_err(refused)?;
+        check_origin(&opened).map_err(refused)?;
+        let places = self.claim(&opened.manifest.pod.name)?;
+        let work = places.work.join("restore");
+        progress.work_in(&work);
+        let yards = mount_yards(self.host())?;
+        let report = (|| {
+            remove::remove_tree(&work)?;
+            fs_err::create_dir_all(&work).about("make", &work)?;
+            check_space(&opened, &work)?;
+            progress.step("unpack");
+            let manifest = archive::unpack(opened, &work).map_err(refused)?;
+            let record = Record::new(&manifest.pod);
+            Return { engine: self, places: &places, manifest, record, work }.run(streams, progress)
+        })();
+        if report.is_err() {
+            // The first failure is the one to tell.
+            let _ = remove::clear(self.host(), &places);
+            let _ = clear_yards(self.host(), &yards);
+        }
+        report
+    }
+}
+
+fn check_origin(opened: &Opened) -> Result<(), ArchiveError> {
+    let (made, here) = (&opened.manifest.origin.arch, std::env::consts::ARCH);
+    if made == here {
+        return Ok(());
+    }
+    Err(ArchiveError::Manifest(format!("made on {made}, this node is {here}")))
+}
+
+/// An archive that says it holds more than there is room for is not even begun.
+fn check_space(opened: &Opened, folder: &Path) -> Result<(), Error> {
+    let space = nix::sys::statvfs::statvfs(folder).about("look at", folder)?;
+    let free = space.blocks_available().saturating_mul(space.fragment_size());
+    if opened.bytes() <= free {
+        return Ok(());
+    }
+    let why = format!("{} bytes to unpack, {free} bytes free", opened.bytes());
+    Err(std::io::Error::new(std::io::ErrorKind::StorageFull, why)).about("unpack into", folder)
+}
+
+/// Folders in which CRIU builds mount namespaces. One that fails leaves its own behind.
+fn mount_yards(host: &dyn Host) -> Result<Vec<String>, Error> {
+    let folder = Path::new("/tmp");
+    let mut names = host.list(folder).about("list", folder)?;
+    names.retain(|name| name.starts_with(".criu.mntns."));
+    Ok(names)
+}
+
+fn clear_yards(host: &dyn Host, before: &[String]) -> Result<(), Error> {
+    for name in mount_yards(host)?.iter().filter(|name| !before.contains(name)) {
+        let yard = Path::new("/tmp").join(name);
+        host.unmount(&yard).about("unmount", &yard)?;
+        host.remove_folder(&yard).about("remove", &yard)?;
+    }
+    Ok(())
+}
+
+/// A pod on its way out of an archive.
+pub(crate) struct Return<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) places: &'a Places,
+    pub(crate) manifest: Manifest,
+    pub(crate) record: Record,
+    /// Folder of the archive's members, and of CRIU's logs.
+    pub(crate) work: PathBuf,
+}
+
+impl Return<'_> {
+    fn run(
+        mut self,
+        streams: StdioSet,
+        progress: &mut Progress<'_>,
+    ) -> Result<RestoreReport, Error> {
+        let host = self.engine.host();
+        let spec = self.record.spec.clone();
+        progress.step("sandbox");
+        self.record.save(self.places)?;
+        sandbox::make(host, self.places, &spec)?;
+        self.unpack_tree(&self.places.shm, archive::SHM)?;
+        progress.step("root");
+        self.make_roots()?;
+        let streams = self.connect(streams)?;
+        let images = self.images(0);
+        let unpacked = progress.elapsed();
+        progress.phase(Phase::PreRestore, &[], Some(&images))?;
+
+        progress.step("restore");
+        self.revive(&streams, progress)?;
+        drop(streams);
+        progress.step("settle");
+        let status = self.record.status(self.places);
+        self.settle(&status, progress)?;
+        let restored = progress.elapsed();
+        let tasks = cgroup::tasks(host, &status.containers[0].cgroup)?;
+        let pids: Vec<i32> = tasks.iter().map(|(pid, _)| *pid).collect();
+        progress.phase(Phase::PreResume, &pids, Some(&images))?;
+
+        progress.step("resume");
+        sandbox::gate(host, self.places, &spec, true)?;
+        freeze::thaw(host, &status)?;
+        progress.phase(Phase::PostResume, &pids, Some(&images))?;
+        archive::forget_members(&self.work, &status)?;
+        Ok(RestoreReport {
+            unpack_us: micros(unpacked),
+            restore_us: micros(restored - unpacked),
+            pod: status,
+            tasks: tasks.into_iter().map(|(_, inner)| inner).collect(),
+            work: self.work,
+        })
+    }
+
+    /// Folder of a container's images.
+    pub(crate) fn images(&self, index: usize) -> PathBuf {
+        self.work.join(archive::image_folder(&self.record.spec.containers[index].name))
+    }
+
+    fn unpack_tree(&self, folder: &Path, member: &str) -> Result<(), Error> {
+        let path = self.work.join(member);
+        let file = fs_err::File::open(&path).about("open", &path)?;
+        let unpacked = archive::unpack_tree(folder, std::io::BufReader::new(file));
+        unpacked.map_err(|source| Error::Archive { path, source })
+    }
+
+    fn make_roots(&self) -> Result<(), Error> {
+        let host = self.engine.host();
+        for (spec, record) in self.record.spec.containers.iter().zip(&self.manifest.containers) {
+            let container = self.places.container(&spec.name);
+            checks::same_image(&spec.name, &spec.image, &record.image_files)?;
+            fs_err::create_dir_all(&container.upper).about("make", &container.upper)?;
+            self.unpack_tree(&container.upper, &archive::root_member(&spec.name))?;
+            root::mount(host, spec, &container)?;
+            cgroup::make_container(host, &container.cgroup, spec)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the new standard streams and puts in what was unread.
+    fn connect(&mut self, mut streams: StdioSet) -> Result<Vec<Streams>, Error> {
+        let mut connected = Vec::new();
+        for (spec, record) in self.record.spec.containers.iter().zip(&self.manifest.containers) {
+            let given = match spec.stdio {
+                Stdio::Pipe => streams.take(&spec.name),
+                Stdio::Null => Streams::default(),
+            };
+            self.refill(&given, record)?;
+            self.record.streams.push(stdio::keys(&given));
+            connected.push(given);
+        }
+        Ok(connected)
+    }
+
+    fn refill(&self, given: &Streams, record: &ContainerRecord) -> Result<(), Error> {
+        use std::os::fd::AsFd;
+        for (index, stream) in given.0.iter().enumerate() {
+            if record.streams[index].is_some() && stream.is_none() {
+                return Err(Error::Spec {
+                    pod: self.record.spec.name.clone(),
+                    field: format!("container {}", record.name),
+                    why: format!("had a pipe as standard stream {index}, and was given none"),
+                });
+            }
+            let member = archive::stream_member(&record.name, index);
+            if let (Some(stream), true) = (stream, self.manifest.members.contains_key(&member)) {
+                let path = self.work.join(member);
+                let bytes = fs_err::read(&path).about("read", &path)?;
+                self.engine.host().fill_pipe(stream.as_fd(), &bytes).about("fill from", &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all is frozen and CRIU's work can be looked at.
+    fn settle(&self, status: &PodStatus, progress: &mut Progress<'_>) -> Result<(), Error> {
+        let host = self.engine.host();
+        for container in &status.containers {
+            freeze::settle(host, &container.cgroup, true, progress.left()?)?;
+            checks::namespaces(host, self.places, container)?;
+        }
+        Ok(())
+    }
+}

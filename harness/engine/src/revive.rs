@@ -1,0 +1,147 @@
+//! Having CRIU restore the containers of a pod.
+//!
+//! The restores are nested: the next container is restored when CRIU has said `network-unlock` for
+//! the one before. So no socket is let go before all of the pod exist; one that probes a peer which
+//! does not exist yet would be reset.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use criu::rpc::{
+    Answer, Command, InheritFd, JoinNamespace, ManageCgroups, NetworkLock, Notification,
+    NotificationKind, RestoreOptions,
+};
+use model::pod::ContainerSpec;
+
+use crate::dump::set_wishes;
+use crate::error::{About, Error};
+use crate::host::{Namespace, Streams};
+use crate::restore::Return;
+use crate::watch::Progress;
+use crate::{cgroup, freeze, root};
+
+impl Return<'_> {
+    /// Restores all containers; their tasks are frozen, or about to be, and CRIU is gone.
+    pub(crate) fn revive(
+        &mut self,
+        streams: &[Streams],
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Error> {
+        self.revive_from(0, streams, progress)
+    }
+
+    fn revive_from(
+        &mut self,
+        index: usize,
+        streams: &[Streams],
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Error> {
+        let Some(spec) = self.record.spec.containers.get(index).cloned() else { return Ok(()) };
+        let images = self.images(index);
+        let work = images.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let images = File::open(&images).about("open", &images)?;
+        let work = File::open(&work).about("open", &work)?;
+        let mut options = RestoreOptions::new(images.as_fd());
+        options.shared.work = Some(work.as_fd());
+        let command = self.describe(&spec, index, &streams[index], &mut options)?;
+        let limit = progress.left()?;
+        let mut failure = None;
+        let revived = self.engine.host().restore(&command, &options, limit, &mut |told| {
+            if failure.is_none() {
+                failure = self.notified(&told, index, streams, progress).err();
+            }
+            if failure.is_some() { Answer::Fail } else { Answer::Go }
+        });
+        match failure {
+            Some(failure) => Err(failure),
+            None => revived
+                .map(|_| ())
+                .map_err(|source| Error::Criu { container: spec.name.clone(), source }),
+        }
+    }
+
+    /// What is to be done at a moment of CRIU's work. When it fails where CRIU takes no notice of
+    /// that, the tasks are killed at once, before they run.
+    fn notified(
+        &mut self,
+        told: &Notification,
+        index: usize,
+        streams: &[Streams],
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Error> {
+        let host = self.engine.host();
+        let group = self.places.container(&self.record.spec.containers[index].name).cgroup;
+        let done = match (&told.kind, told.pid) {
+            (NotificationKind::SetupNamespaces, Some(pid)) => {
+                progress.step("place");
+                self.remember(index, pid)?;
+                return cgroup::place(host, &group, pid);
+            }
+            (NotificationKind::NetworkUnlock, _) => self.revive_from(index + 1, streams, progress),
+            (NotificationKind::PreResume, _) => {
+                progress.step("hold");
+                freeze::set(host, &group, true)
+            }
+            _ => Ok(()),
+        };
+        if done.is_err() {
+            // The first failure is the one to tell.
+            let _ = cgroup::kill(host, &group);
+        }
+        done
+    }
+
+    fn remember(&mut self, index: usize, pid: i32) -> Result<(), Error> {
+        self.record.pids.resize(index + 1, 0);
+        self.record.pids[index] = pid;
+        self.record.save(self.places)
+    }
+
+    /// How CRIU is started, and what it is asked.
+    ///
+    /// The cgroup namespace: CRIU with `ignore` restores none, but its tasks inherit its own, which
+    /// is made with the container's cgroup as its root.
+    fn describe(
+        &self,
+        spec: &ContainerSpec,
+        index: usize,
+        streams: &Streams,
+        options: &mut RestoreOptions<'_>,
+    ) -> Result<Command, Error> {
+        let container = self.places.container(&spec.name);
+        let open = |path: &Path| File::options().write(true).open(path).about("open", path);
+        let mut command = self.engine.criu();
+        command.cgroup_namespace(
+            open(&container.cgroup.join("cgroup.procs"))?,
+            open(&cgroup::own(self.engine.host())?.join("cgroup.procs"))?,
+        );
+        let net = self.places.pin(Namespace::Net);
+        let fd = command.inherit(File::open(&net).about("open", &net)?);
+        options.inherit_fd.push(InheritFd { key: "extRootNetNS".into(), fd });
+        let keys = &self.manifest.containers[index].streams;
+        for (stream, key) in keys.iter().enumerate() {
+            let (Some(key), Some(given)) = (key, &streams.0[stream]) else { continue };
+            if keys[..stream].contains(&Some(key.clone())) {
+                continue;
+            }
+            let fd = command.inherit(given.try_clone().about("hand down", key)?);
+            options.inherit_fd.push(InheritFd { key: key.clone(), fd });
+        }
+        for namespace in [Namespace::Ipc, Namespace::Uts] {
+            let file = self.places.pin(namespace).display().to_string();
+            options.join_ns.push(JoinNamespace { ns: namespace.name().into(), file });
+        }
+        for external in root::externals(self.places, spec, &container.root) {
+            let (target, source) = (external.target.display(), external.source.display());
+            options.shared.external.push(format!("mnt[{target}]:{source}"));
+        }
+        options.root = Some(container.root.display().to_string());
+        // CRIU locks no namespace that it did not make: the gate on the link does. It wants to know
+        // nevertheless, and its versions up to 3.17 do not know `SKIP`.
+        options.shared.network_lock = Some(NetworkLock::Nftables);
+        options.shared.manage_cgroups_mode = Some(ManageCgroups::Ignore);
+        set_wishes(&mut options.shared, spec);
+        Ok(command)
+    }
+}

@@ -1,0 +1,138 @@
+//! Where a pod's state stands on the node, and what the engine remembers about it.
+//!
+//! Everything below the state folder is found by the pod's name alone, so that a pod can be removed
+//! whatever an engine that died has left of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use model::pod::{ContainerStatus, PodSpec, PodStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{About, Error};
+use crate::host::Namespace;
+use crate::names;
+
+/// Format of the record on disk.
+const FORMAT: u32 = 1;
+
+/// Places of a pod on its node.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    /// Folder of the pod's state.
+    pub(crate) folder: PathBuf,
+    /// Folder of CRIU's logs and images; it outlives a checkpointed pod.
+    pub(crate) work: PathBuf,
+    /// The pod's cgroup.
+    pub(crate) cgroup: PathBuf,
+    /// The pod's `/dev/shm`.
+    pub(crate) shm: PathBuf,
+    /// The node's end of the pod's link.
+    pub(crate) node_end: String,
+}
+
+impl Places {
+    pub(crate) fn new(state: &Path, cgroup: &Path, pod: &str) -> Places {
+        let folder = state.join("pods").join(pod);
+        Places {
+            work: state.join("work").join(pod),
+            cgroup: cgroup.join(pod),
+            shm: folder.join("shm"),
+            node_end: names::node_end(pod),
+            folder,
+        }
+    }
+
+    /// The file that pins a namespace of the sandbox.
+    pub(crate) fn pin(&self, namespace: Namespace) -> PathBuf {
+        self.folder.join("ns").join(namespace.name())
+    }
+
+    /// All pins of the sandbox.
+    pub(crate) fn pins(&self) -> BTreeMap<Namespace, PathBuf> {
+        Namespace::SHARED.into_iter().map(|kind| (kind, self.pin(kind))).collect()
+    }
+
+    /// Folder of the containers' roots.
+    pub(crate) fn roots(&self) -> PathBuf {
+        self.folder.join("roots")
+    }
+
+    /// A container's places, its pid not known yet.
+    pub(crate) fn container(&self, name: &str) -> ContainerStatus {
+        let folder = self.roots().join(name);
+        ContainerStatus {
+            name: name.to_owned(),
+            pid: 0,
+            cgroup: self.cgroup.join(name),
+            root: folder.join("root"),
+            upper: folder.join("upper"),
+        }
+    }
+
+    fn record(&self) -> PathBuf {
+        self.folder.join("pod.json")
+    }
+}
+
+/// What the engine remembers about a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    format: u32,
+    /// What was asked for.
+    pub(crate) spec: PodSpec,
+    /// Node pids of the containers' first processes, in the order of the spec.
+    pub(crate) pids: Vec<i32>,
+    /// Names of the pipes given as standard streams, such as `pipe:[4711]`: three a container.
+    pub(crate) streams: Vec<[Option<String>; 3]>,
+}
+
+impl Record {
+    /// A pod whose containers do not run yet.
+    pub(crate) fn new(spec: &PodSpec) -> Record {
+        Record { format: FORMAT, spec: spec.clone(), pids: Vec::new(), streams: Vec::new() }
+    }
+
+    /// Reads the record of a pod.
+    pub(crate) fn load(places: &Places, pod: &str) -> Result<Record, Error> {
+        let path = places.record();
+        let bytes = match fs_err::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NoPod(pod.to_owned()));
+            }
+            other => other.about("read", &path)?,
+        };
+        let record: Record =
+            serde_json::from_slice(&bytes).map_err(std::io::Error::from).about("parse", &path)?;
+        if record.format != FORMAT {
+            let why = format!("format {}, this engine reads {FORMAT}", record.format);
+            return Err(std::io::Error::other(why)).about("read", &path);
+        }
+        Ok(record)
+    }
+
+    /// Writes the record: the old one or the new one is there at any moment.
+    pub(crate) fn save(&self, places: &Places) -> Result<(), Error> {
+        let path = places.record();
+        let fresh = path.with_extension("new");
+        let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::from);
+        fs_err::write(&fresh, text.about("encode", &path)?).about("write", &fresh)?;
+        fs_err::rename(&fresh, &path).about("rename", &fresh)
+    }
+
+    /// The pod as others see it.
+    pub(crate) fn status(&self, places: &Places) -> PodStatus {
+        let containers = self.spec.containers.iter().enumerate().map(|(index, spec)| {
+            let pid = self.pids.get(index).copied().unwrap_or(0);
+            ContainerStatus { pid, ..places.container(&spec.name) }
+        });
+        let pins = places.pins().into_iter();
+        PodStatus {
+            name: self.spec.name.clone(),
+            namespaces: pins.map(|(kind, path)| (kind.name().to_owned(), path)).collect(),
+            cgroup: places.cgroup.clone(),
+            shm: places.shm.clone(),
+            containers: containers.collect(),
+        }
+    }
+}
