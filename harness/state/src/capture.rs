@@ -1,0 +1,38 @@
+//! A capture from beginning to end.
+
+use model::Capture;
+use model::pod::PodStatus;
+use nix::time::ClockId;
+
+use crate::error::Result;
+use crate::facts::Facts;
+use crate::memory;
+use crate::pod::Pod;
+use crate::source::{self, clock};
+
+/// Format of the captures that this room makes.
+const SCHEMA: u32 = 1;
+
+/// Observes a pod, which ought to be frozen, as root on its node. Nothing in the pod is changed.
+///
+/// # Errors
+/// When something that the kernel must show cannot be read: a capture never leaves out in silence.
+pub fn capture(status: &PodStatus) -> Result<Capture> {
+    let began_ns = now_ns()?;
+    let pod = Pod::find(status)?;
+    let mut facts = Facts::default();
+    let rseq = source::all(&pod, &mut facts)?;
+    let memory = memory::read(&pod, &rseq, &mut facts)?;
+    Ok(Capture {
+        schema: SCHEMA,
+        began_ns,
+        ended_ns: now_ns()?,
+        facts: facts.facts,
+        not_offered: facts.not_offered,
+        memory,
+    })
+}
+
+fn now_ns() -> Result<u64> {
+    clock::now_ns(ClockId::CLOCK_MONOTONIC).map(i64::cast_unsigned)
+}

@@ -1,0 +1,84 @@
+//! Reading files of the kernel, with errors that name them.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// The bytes of a file.
+pub(crate) fn bytes(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    fs::read(path).map_err(|source| Error::read(path, source))
+}
+
+/// The text of a file.
+pub(crate) fn text(path: impl AsRef<Path>) -> Result<String> {
+    bytes(path).map(|bytes| lossless(&bytes))
+}
+
+/// The text of a file, or nothing when the kernel has no such file or refuses to show it.
+pub(crate) fn text_if_shown(path: impl AsRef<Path>) -> Result<Option<String>> {
+    let path = path.as_ref();
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(lossless(&bytes))),
+        Err(error) if not_shown(&error) => Ok(None),
+        Err(error) => Err(Error::read(path, error)),
+    }
+}
+
+/// Where a link leads.
+pub(crate) fn link(path: impl AsRef<Path>) -> Result<String> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = path.as_ref();
+    let target = fs::read_link(path).map_err(|source| Error::read(path, source))?;
+    Ok(lossless(target.as_os_str().as_bytes()))
+}
+
+/// Names in a folder, in order; none when the folder does not exist.
+pub(crate) fn names(path: impl AsRef<Path>) -> Result<Vec<String>> {
+    let path = path.as_ref();
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if not_shown(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(Error::read(path, error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|source| Error::read(path, source))?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Names in a folder that are numbers, in the order of the numbers.
+pub(crate) fn numbers(path: impl AsRef<Path>) -> Result<Vec<i32>> {
+    let mut numbers: Vec<i32> = names(path)?.iter().filter_map(|name| name.parse().ok()).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Bytes as a text from which they can be told: what is not plain text is escaped.
+pub(crate) fn lossless(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.escape_ascii().to_string(),
+    }
+}
+
+/// A text on one line, as part of a name or as a value.
+pub(crate) fn one_line(bytes: &[u8]) -> String {
+    lossless(bytes).chars().map(escaped).collect()
+}
+
+fn escaped(c: char) -> String {
+    if c.is_control() || c == '\\' { c.escape_default().to_string() } else { c.to_string() }
+}
+
+fn not_shown(error: &io::Error) -> bool {
+    let code = error.raw_os_error().unwrap_or(0);
+    error.kind() == io::ErrorKind::NotFound
+        || [libc::EINVAL, libc::EACCES, libc::EPERM, libc::EIO, libc::EOPNOTSUPP, libc::ENODEV]
+            .contains(&code)
+}

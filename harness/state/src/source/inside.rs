@@ -1,0 +1,45 @@
+//! Work that is done inside the pod's network, IPC and UTS namespaces.
+
+use std::fs::File;
+use std::thread;
+
+use nix::sched::{CloneFlags, setns};
+
+use crate::error::{Error, Result};
+use crate::facts::Facts;
+use crate::pod::Pod;
+use crate::source::network::Tools;
+use crate::source::unix_diag::UnixSockets;
+use crate::source::{ipc, sysctl, tables, uts};
+
+/// Enters the pod's namespaces in a thread of its own and looks around there. The thread's end
+/// is the way back.
+pub(crate) fn pod(pod: &Pod<'_>, facts: &mut Facts) -> Result<UnixSockets> {
+    let there = || {
+        enter(pod)?;
+        let tools = Tools::start()?;
+        uts::pod(facts)?;
+        ipc::pod(pod, facts)?;
+        sysctl::pod(facts)?;
+        tables::pod(facts)?;
+        tools.put(facts)?;
+        UnixSockets::here()
+    };
+    thread::scope(|scope| scope.spawn(there).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn enter(pod: &Pod<'_>) -> Result<()> {
+    for (kind, path) in &pod.status.namespaces {
+        let flag = match kind.as_str() {
+            "net" => CloneFlags::CLONE_NEWNET,
+            "ipc" => CloneFlags::CLONE_NEWIPC,
+            "uts" => CloneFlags::CLONE_NEWUTS,
+            _ => continue,
+        };
+        let file = File::open(path).map_err(|source| Error::read(path, source))?;
+        setns(file, flag)
+            .map_err(|errno| Error::call("setns", path.display().to_string(), errno))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! Mappings, by their address range: neighbours that are alike count as one.
+
+use crate::error::Result;
+use crate::facts::Facts;
+use crate::pod::{Pod, Task};
+use crate::source::sharing;
+use crate::sys::Shared;
+use crate::vma::{self, Vma};
+
+pub(crate) fn task(pod: &Pod<'_>, task: &Task, facts: &mut Facts) -> Result<()> {
+    if sharing::first(pod, task, Shared::Vm)?.pid != task.pid {
+        return Ok(());
+    }
+    for pieces in joined(vma::read(task)?) {
+        range(task, &pieces, facts);
+    }
+    Ok(())
+}
+
+/// Facts of a range; its pieces differ in their history at most.
+fn range(task: &Task, pieces: &[Vma], facts: &mut Facts) {
+    let [vma, ..] = pieces else { return };
+    let end = pieces.last().map_or(vma.end, |last| last.end);
+    let name = format!("{}.map.{:x}-{end:x}", task.name, vma.start);
+    facts.put(format!("{name}.perms"), &vma.perms);
+    facts.put(format!("{name}.pathname"), &vma.name);
+    if vma.object != "00:00:0" {
+        facts.put(format!("{name}.offset"), vma.offset);
+        facts.put(format!("{name}.inode"), &vma.object);
+    }
+    let flags: Vec<&str> = vma.lasting_flags().map(String::as_str).collect();
+    facts.put(format!("{name}.vmflags"), flags.join(" "));
+    if !vma.key.is_empty() {
+        facts.put(format!("{name}.protectionkey"), &vma.key);
+    }
+    facts.put(format!("{name}.accounted"), parts(pieces, "ac"));
+    facts.put(format!("{name}.softdirty"), parts(pieces, "sd"));
+}
+
+/// Which parts of a range have a flag.
+fn parts(pieces: &[Vma], flag: &str) -> String {
+    let have: Vec<&Vma> = pieces.iter().filter(|vma| vma.has(flag)).collect();
+    match have.len() {
+        0 => "none".to_owned(),
+        all if all == pieces.len() => "all".to_owned(),
+        _ => have
+            .iter()
+            .map(|vma| format!("{:x}-{:x}", vma.start, vma.end))
+            .collect::<Vec<_>>()
+            .join(" "),
+    }
+}
+
+fn joined(all: Vec<Vma>) -> Vec<Vec<Vma>> {
+    let mut joined: Vec<Vec<Vma>> = Vec::new();
+    for vma in all {
+        match joined.last_mut() {
+            Some(pieces) if pieces.last().is_some_and(|last| last.joins(&vma)) => pieces.push(vma),
+            _ => joined.push(vec![vma]),
+        }
+    }
+    joined
+}

@@ -1,0 +1,383 @@
+//! System calls that no crate wraps. Each looks at another task and changes nothing in it.
+#![expect(unsafe_code, reason = "these calls have no safe wrapper in libc or nix")]
+
+use std::cmp::Ordering;
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+type Result<T> = io::Result<T>;
+
+fn checked(returned: libc::c_long) -> Result<libc::c_long> {
+    if returned < 0 { Err(io::Error::last_os_error()) } else { Ok(returned) }
+}
+
+/// What `kcmp` compares between two tasks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shared {
+    /// The address space.
+    Vm = 1,
+    /// The table of descriptors.
+    Files = 2,
+    /// Root, working directory and umask.
+    Fs = 3,
+    /// Signal handlers.
+    Sighand = 4,
+    /// System V semaphore adjustments.
+    Sysvsem = 6,
+}
+
+/// Orders the objects of two tasks; equal means the same object. See `kcmp(2)`.
+pub(crate) fn kcmp(a: i32, b: i32, what: Shared) -> Result<Ordering> {
+    // SAFETY: takes numbers only.
+    let order = unsafe { libc::syscall(libc::SYS_kcmp, a, b, what as libc::c_int, 0, 0) };
+    kcmp_order(order)
+}
+
+/// Orders the open file descriptions behind two descriptors.
+pub(crate) fn kcmp_file(a: (i32, i32), b: (i32, i32)) -> Result<Ordering> {
+    // SAFETY: takes numbers only; type 0 is KCMP_FILE.
+    let order = unsafe { libc::syscall(libc::SYS_kcmp, a.0, b.0, 0, a.1, b.1) };
+    kcmp_order(order)
+}
+
+#[repr(C)]
+struct EpollSlot {
+    epoll_fd: u32,
+    target_fd: u32,
+    offset: u32,
+}
+
+/// Whether a descriptor is the one that an epoll item watches. `offset` numbers the items of one
+/// epoll that were added under the same number.
+pub(crate) fn kcmp_epoll(
+    file: (i32, i32),
+    epoll: (i32, i32),
+    tfd: u32,
+    offset: u32,
+) -> Result<bool> {
+    let slot = EpollSlot { epoll_fd: epoll.1.cast_unsigned(), target_fd: tfd, offset };
+    // SAFETY: type 7 is KCMP_EPOLL_TFD, which reads `slot`, alive during the call.
+    let order = unsafe {
+        libc::syscall(libc::SYS_kcmp, file.0, epoll.0, 7, file.1, std::ptr::from_ref(&slot))
+    };
+    Ok(kcmp_order(order)? == Ordering::Equal)
+}
+
+fn kcmp_order(order: libc::c_long) -> Result<Ordering> {
+    Ok(match checked(order)? {
+        0 => Ordering::Equal,
+        1 => Ordering::Less,
+        _ => Ordering::Greater,
+    })
+}
+
+/// A descriptor for a process.
+pub(crate) fn pidfd_open(pid: i32) -> Result<OwnedFd> {
+    // SAFETY: takes numbers only.
+    let fd = checked(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// A duplicate of another process's descriptor: the same open file description.
+pub(crate) fn pidfd_getfd(pidfd: BorrowedFd<'_>, fd: i32) -> Result<OwnedFd> {
+    // SAFETY: takes numbers only.
+    let fd = checked(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// `sched_getattr(2)`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SchedAttr {
+    pub(crate) size: u32,
+    pub(crate) policy: u32,
+    pub(crate) flags: u64,
+    pub(crate) nice: i32,
+    pub(crate) priority: u32,
+    pub(crate) runtime: u64,
+    pub(crate) deadline: u64,
+    pub(crate) period: u64,
+    pub(crate) util_min: u32,
+    pub(crate) util_max: u32,
+}
+
+pub(crate) fn sched_getattr(tid: i32) -> Result<SchedAttr> {
+    let mut attr = SchedAttr::default();
+    let size = size_of::<SchedAttr>();
+    // SAFETY: the kernel writes at most `size` bytes into `attr`.
+    checked(unsafe { libc::syscall(libc::SYS_sched_getattr, tid, &raw mut attr, size, 0) })?;
+    Ok(attr)
+}
+
+/// The I/O priority of a thread, class and level in one number.
+pub(crate) fn ioprio_get(tid: i32) -> Result<i64> {
+    // SAFETY: takes numbers only; 1 is IOPRIO_WHO_PROCESS.
+    checked(unsafe { libc::syscall(libc::SYS_ioprio_get, 1, tid) })
+}
+
+/// Address and length of a thread's list of robust futexes.
+pub(crate) fn robust_list(tid: i32) -> Result<(u64, u64)> {
+    let (mut head, mut length) = (0u64, 0u64);
+    // SAFETY: the kernel writes one word into each, which are 64 bits wide.
+    checked(unsafe {
+        libc::syscall(libc::SYS_get_robust_list, tid, &raw mut head, &raw mut length)
+    })?;
+    Ok((head, length))
+}
+
+/// Copies what is in a pipe into another one, and leaves it there.
+pub(crate) fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> Result<usize> {
+    let flags = libc::SPLICE_F_NONBLOCK;
+    // SAFETY: takes numbers only.
+    let copied = unsafe { libc::tee(from.as_raw_fd(), to.as_raw_fd(), length, flags) };
+    checked(copied as libc::c_long).map(|copied| copied as usize)
+}
+
+/// A socket option as bytes, at most 256.
+pub(crate) fn socket_option(fd: BorrowedFd<'_>, level: i32, option: i32) -> Result<Vec<u8>> {
+    let mut value = vec![0u8; 256];
+    let mut length = value.len() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes into `value`.
+    let returned = unsafe {
+        libc::getsockopt(fd.as_raw_fd(), level, option, value.as_mut_ptr().cast(), &raw mut length)
+    };
+    checked(returned.into())?;
+    value.truncate(length as usize);
+    Ok(value)
+}
+
+/// The address of a socket, or of its peer, as the kernel writes it.
+pub(crate) fn socket_name(fd: BorrowedFd<'_>, peer: bool) -> Result<Vec<u8>> {
+    let mut value = vec![0u8; size_of::<libc::sockaddr_storage>()];
+    let mut length = value.len() as libc::socklen_t;
+    let ask = if peer { libc::getpeername } else { libc::getsockname };
+    // SAFETY: the kernel writes at most `length` bytes into `value`.
+    let returned = unsafe { ask(fd.as_raw_fd(), value.as_mut_ptr().cast(), &raw mut length) };
+    checked(returned.into())?;
+    value.truncate(length as usize);
+    Ok(value)
+}
+
+/// What can be read from a socket at once, left where it is.
+pub(crate) fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: the kernel writes at most the length of `buffer` into it.
+    let got =
+        unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) };
+    checked(got as libc::c_long).map(|got| got as usize)
+}
+
+/// While this lives, peeking goes on where it ended before, so that datagrams are seen one after
+/// the other. The socket is as it was afterwards: its offset was off, and is off again.
+#[derive(Debug)]
+pub(crate) struct PeekOffset<'a>(BorrowedFd<'a>);
+
+impl<'a> PeekOffset<'a> {
+    pub(crate) fn set(socket: BorrowedFd<'a>) -> Result<Self> {
+        set_peek_offset(socket, 0).map(|()| PeekOffset(socket))
+    }
+}
+
+impl Drop for PeekOffset<'_> {
+    fn drop(&mut self) {
+        // The same call has just succeeded with another value.
+        let _ = set_peek_offset(self.0, -1);
+    }
+}
+
+fn set_peek_offset(socket: BorrowedFd<'_>, offset: libc::c_int) -> Result<()> {
+    let (value, length) = (std::ptr::from_ref(&offset), size_of::<libc::c_int>());
+    // SAFETY: the kernel reads one int.
+    let returned = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEEK_OFF,
+            value.cast(),
+            length as libc::socklen_t,
+        )
+    };
+    checked(returned.into()).map(|_| ())
+}
+
+/// An ioctl that answers with one `int`.
+pub(crate) fn ioctl_int(fd: BorrowedFd<'_>, request: libc::c_ulong) -> Result<i32> {
+    let mut value: libc::c_int = 0;
+    // SAFETY: used with requests that write one int only (FIONREAD, SIOCOUTQ, TIOCGPGRP ...).
+    checked(unsafe { libc::ioctl(fd.as_raw_fd(), request as _, &raw mut value) }.into())?;
+    Ok(value)
+}
+
+/// Rows, columns and pixels of a terminal.
+pub(crate) fn window_size(fd: BorrowedFd<'_>) -> Result<[u16; 4]> {
+    // SAFETY: all-zero is a valid `winsize`.
+    let mut size: libc::winsize = unsafe { zeroed() };
+    // SAFETY: TIOCGWINSZ writes one `winsize`.
+    checked(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) }.into())?;
+    Ok([size.ws_row, size.ws_col, size.ws_xpixel, size.ws_ypixel])
+}
+
+/// A `fcntl` without argument.
+pub(crate) fn fcntl(fd: BorrowedFd<'_>, command: i32) -> Result<i64> {
+    // SAFETY: used with commands that take no argument only.
+    checked(unsafe { libc::fcntl(fd.as_raw_fd(), command, 0) }.into())
+}
+
+/// Kind (thread, process, group) and id of whom a descriptor's signals go to.
+pub(crate) fn owner(fd: BorrowedFd<'_>) -> Result<(i32, i32)> {
+    const F_GETOWN_EX: i32 = 16;
+    let mut owner = [0i32; 2];
+    // SAFETY: F_GETOWN_EX writes a `struct f_owner_ex`, which is two ints.
+    checked(unsafe { libc::fcntl(fd.as_raw_fd(), F_GETOWN_EX, owner.as_mut_ptr()) }.into())?;
+    Ok((owner[0], owner[1]))
+}
+
+/// All values of a semaphore set of the calling thread's IPC namespace.
+pub(crate) fn semaphore_values(id: i32, count: usize) -> Result<Vec<u16>> {
+    let mut values = vec![0u16; count];
+    // SAFETY: GETALL writes one value for each of the set's `count` semaphores.
+    checked(unsafe { libc::semctl(id, 0, libc::GETALL, values.as_mut_ptr()) }.into())?;
+    Ok(values)
+}
+
+/// The pid that last changed a semaphore, as the calling thread's pid namespace numbers it.
+pub(crate) fn semaphore_pid(id: i32, index: i32) -> Result<i32> {
+    // SAFETY: takes numbers only.
+    let pid = checked(unsafe { libc::semctl(id, index, libc::GETPID) }.into())?;
+    Ok(pid as i32)
+}
+
+/// Type and text of the n-th message of a queue, left where it is; nothing past the last.
+pub(crate) fn message_copy(id: i32, index: i64, longest: usize) -> Result<Option<(i64, Vec<u8>)>> {
+    const MSG_COPY: i32 = 0o40000;
+    const WORD: usize = size_of::<libc::c_long>();
+    let mut buffer = vec![0u64; 1 + longest.div_ceil(WORD)];
+    let flags = MSG_COPY | libc::IPC_NOWAIT | libc::MSG_NOERROR;
+    // SAFETY: the kernel writes the type and at most `longest` bytes; `buffer` holds both.
+    let got = unsafe { libc::msgrcv(id, buffer.as_mut_ptr().cast(), longest, index, flags) };
+    match checked(got as libc::c_long) {
+        Ok(length) => {
+            let bytes = buffer[1..].iter().flat_map(|word| word.to_ne_bytes());
+            let text = bytes.take(length as usize).collect();
+            Ok(Some((buffer[0].cast_signed(), text)))
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ENOMSG) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A traced thread's registration of its rseq area.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rseq {
+    pub(crate) pointer: u64,
+    pub(crate) size: u32,
+    pub(crate) signature: u32,
+    pub(crate) flags: u32,
+    pad: u32,
+}
+
+pub(crate) fn ptrace_rseq(tid: i32) -> Result<Rseq> {
+    const PTRACE_GET_RSEQ_CONFIGURATION: libc::c_uint = 0x420f;
+    let mut rseq = Rseq::default();
+    let size = size_of::<Rseq>();
+    // SAFETY: the kernel writes at most `size` bytes into `rseq`.
+    checked(unsafe { libc::ptrace(PTRACE_GET_RSEQ_CONFIGURATION, tid, size, &raw mut rseq) })?;
+    Ok(rseq)
+}
+
+/// A traced thread's syscall user dispatch: mode, selector, offset, length.
+pub(crate) fn ptrace_dispatch(tid: i32) -> Result<[u64; 4]> {
+    const PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG: libc::c_uint = 0x4211;
+    let mut config = [0u64; 4];
+    let size = size_of::<[u64; 4]>();
+    // SAFETY: the kernel writes exactly `size` bytes.
+    checked(unsafe {
+        libc::ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tid, size, config.as_mut_ptr())
+    })?;
+    Ok(config)
+}
+
+#[repr(C)]
+struct PeekSignals {
+    offset: u64,
+    flags: u32,
+    count: i32,
+}
+
+/// Bytes of a `siginfo_t`.
+pub(crate) const SIGINFO_BYTES: usize = size_of::<libc::siginfo_t>();
+
+/// The n-th pending signal of a traced thread, or of its process; nothing past the last.
+pub(crate) fn ptrace_pending(
+    tid: i32,
+    process: bool,
+    index: u64,
+) -> Result<Option<[u8; SIGINFO_BYTES]>> {
+    const PTRACE_PEEKSIGINFO: libc::c_uint = 0x4209;
+    let ask = PeekSignals { offset: index, flags: u32::from(process), count: 1 };
+    let mut info = [0u8; SIGINFO_BYTES];
+    // SAFETY: the kernel reads `ask` and writes one siginfo_t into `info`.
+    let got = checked(unsafe {
+        libc::ptrace(PTRACE_PEEKSIGINFO, tid, std::ptr::from_ref(&ask), info.as_mut_ptr())
+    })?;
+    Ok((got > 0).then_some(info))
+}
+
+/// The n-th seccomp filter of a traced thread, as bytes; nothing past the last.
+pub(crate) fn ptrace_seccomp(tid: i32, index: usize) -> Result<Option<Vec<u8>>> {
+    const PTRACE_SECCOMP_GET_FILTER: libc::c_uint = 0x420c;
+    const LONGEST: usize = 4096;
+    let mut filter = vec![0u64; LONGEST];
+    // SAFETY: the kernel writes one program, which has at most 4096 (BPF_MAXINSNS) instructions
+    // of 8 bytes.
+    let got = unsafe { libc::ptrace(PTRACE_SECCOMP_GET_FILTER, tid, index, filter.as_mut_ptr()) };
+    match checked(got) {
+        Ok(count) => {
+            let words = filter.iter().take(count as usize);
+            Ok(Some(words.flat_map(|word| word.to_ne_bytes()).collect()))
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Copies memory of another process; less than asked where a page cannot be read.
+pub(crate) fn read_memory(pid: i32, address: u64, buffer: &mut [u8]) -> Result<usize> {
+    let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let remote = libc::iovec { iov_base: address as *mut _, iov_len: buffer.len() };
+    // SAFETY: the kernel writes at most the length of `buffer` into it.
+    let got = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
+    checked(got as libc::c_long).map(|got| got as usize)
+}
+
+/// Extended attributes of a file, not following a link, in the order of their names.
+pub(crate) fn attributes(path: &std::path::Path) -> Result<Vec<(String, Vec<u8>)>> {
+    use std::os::unix::ffi::OsStrExt;
+    const LONGEST: usize = 64 << 10;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    let mut list = vec![0u8; LONGEST];
+    // SAFETY: `path` ends with a zero; the kernel writes at most the length of `list`.
+    let got = unsafe { libc::llistxattr(path.as_ptr(), list.as_mut_ptr().cast(), list.len()) };
+    let got = match checked(got as libc::c_long) {
+        Ok(got) => got as usize,
+        Err(error) if error.raw_os_error() == Some(libc::ENOTSUP) => 0,
+        Err(error) => return Err(error),
+    };
+    let mut attributes = Vec::new();
+    for name in list[..got].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+        let name = std::ffi::CString::new(name)?;
+        let mut value = vec![0u8; LONGEST];
+        // SAFETY: both texts end with a zero; the kernel writes at most the length of `value`.
+        let got = unsafe {
+            libc::lgetxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len())
+        };
+        value.truncate(checked(got as libc::c_long)? as usize);
+        attributes.push((name.to_string_lossy().into_owned(), value));
+    }
+    attributes.sort();
+    Ok(attributes)
+}

@@ -1,0 +1,118 @@
+//! What is right to differ, and what is next to it and wrong.
+
+use model::{Capture, Digest, Memory, PageLabel, PageObject, PageRun, Value};
+use rstest::rstest;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+fn capture(facts: &[(&str, Value)]) -> Capture {
+    let facts = facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    Capture { facts, ..Capture::default() }
+}
+
+fn exact(text: &str) -> Value {
+    Value::Exact(text.to_owned())
+}
+
+fn ns(id: &str) -> Value {
+    Value::Identity { class: "ns.time".to_owned(), id: id.to_owned() }
+}
+
+/// How many differences are tolerated, and how many are not, after two seconds.
+fn judged(before: &[(&str, Value)], after: &[(&str, Value)]) -> (usize, usize) {
+    let level = state::compare(&capture(before), &capture(after), 2 * SECOND_NS).kernel;
+    (level.tolerated.len(), level.differences.len())
+}
+
+#[rstest]
+#[case("/memfd:/dev/zero (deleted)", (1, 0))]
+#[case("/memfd:other (deleted)", (0, 1))]
+fn shared_anonymous_memory_may_come_back_as_memfd(
+    #[case] after: &str,
+    #[case] expected: (usize, usize),
+) {
+    let name = "sidecar.task.1.map.7f00-7f10.pathname";
+    let before = [(name, exact("/dev/zero (deleted)"))];
+    assert_eq!(judged(&before, &[(name, exact(after))]), expected);
+}
+
+#[rstest]
+#[case("7", (1, 0))]
+#[case("9", (0, 1))]
+#[case("3", (0, 1))]
+fn a_timerfd_ticks_as_often_as_time_allows(#[case] after: &str, #[case] expected: (usize, usize)) {
+    let interval = ("task.1.fd.3.it_interval", exact("1000000000"));
+    let before = [interval.clone(), ("task.1.fd.3.ticks", exact("4"))];
+    let after = [interval, ("task.1.fd.3.ticks", exact(after))];
+    assert_eq!(judged(&before, &after), expected);
+}
+
+#[rstest]
+#[case(100, 9_000, (1, 0))]
+#[case(9_000, 8_000, (0, 0))]
+#[case(9_000, 2_000, (0, 1))]
+#[case(100, 20_000, (0, 1))]
+fn what_is_left_of_a_periodic_timer_goes_round(
+    #[case] before_ms: i64,
+    #[case] after_ms: i64,
+    #[case] expected: (usize, usize),
+) {
+    let interval = ("task.1.fd.3.it_interval", exact("10000000000"));
+    let left = |ms: i64| ("task.1.fd.3.it_value", Value::Clock { ns: ms * 1_000_000 });
+    let (before, after) = ([interval.clone(), left(before_ms)], [interval, left(after_ms)]);
+    assert_eq!(judged(&before, &after), expected);
+}
+
+#[rstest]
+#[case("0000000000000a00", (1, 0))]
+#[case("0000000000000300", (0, 1))]
+#[case("0000000000000800", (0, 1))]
+fn only_signals_of_timers_may_have_come(#[case] after: &str, #[case] expected: (usize, usize)) {
+    let timer = ("task.1.timer.0.signal", exact("12/0000000000007157"));
+    let before = [timer.clone(), ("task.1.status.shdpnd", exact("0000000000000200"))];
+    let after = [timer, ("task.1.status.shdpnd", exact(after))];
+    assert_eq!(judged(&before, &after), expected);
+}
+
+#[rstest]
+#[case("2", (1, 0))]
+#[case("1", (0, 0))]
+fn a_task_of_the_nodes_time_namespace_may_get_one_of_its_own(
+    #[case] after: &str,
+    #[case] expected: (usize, usize),
+) {
+    let node = ("node.ns.time", ns("1"));
+    let before = [node.clone(), ("task.1.ns.time", ns("1"))];
+    let after = [node, ("task.1.ns.time", ns(after))];
+    assert_eq!(judged(&before, &after), expected);
+}
+
+#[rstest]
+#[case(true, PageRun::Zero { first: 5, count: 1 }, 0)]
+#[case(false, PageRun::Zero { first: 5, count: 1 }, 1)]
+#[case(true, PageRun::Pages { first: 5, digests: vec![Digest(2)] }, 1)]
+fn memory_that_may_be_dropped_may_read_as_zero(
+    #[case] droppable: bool,
+    #[case] after: PageRun,
+    #[case] differing: u64,
+) {
+    let with = |run: PageRun| {
+        let text = "anonymous memory".to_owned();
+        let labels = vec![PageLabel { first: 5, count: 1, text, droppable }];
+        let object = PageObject { labels, runs: vec![run] };
+        let objects = [("task.1.memory".to_owned(), object)].into();
+        Capture { memory: Memory { page_bytes: 4096, objects }, ..Capture::default() }
+    };
+    let before = with(PageRun::Pages { first: 5, digests: vec![Digest(1)] });
+    let found = state::compare(&before, &with(after), 0).memory;
+    assert_eq!((found.pages, found.differing), (1, differing));
+}
+
+#[test]
+fn what_a_kernel_cannot_show_is_neither_equal_nor_lost() {
+    let before = capture(&[("task.1.traced.rseq.flags", exact("0"))]);
+    let mut after = capture(&[]);
+    after.not_offered.insert("task.*.traced.rseq.*".to_owned(), "too old".to_owned());
+    let level = state::compare(&before, &after, 0).kernel;
+    assert_eq!((level.facts, level.differences.len(), level.not_offered.len()), (0, 0, 1));
+}
