@@ -1,0 +1,154 @@
+//! The engine child itself: one order, carried out by the engine in a process of one thread.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use engine::{Engine, EngineConfig, LinuxHost, PhaseReached, StdioSet, Watch};
+use model::message::{CHUNK_BYTES, Decision, Event, OUTPUT_BYTES, Reply};
+use model::pod::{ContainerSpec, PodSpec, Stdio};
+
+use super::order::{FromEngine, Order, ToEngine};
+use super::socket::{Received, Socket};
+use crate::output::last;
+use crate::{clock, failure};
+
+/// Carries out the order that comes over the standard input.
+pub(crate) fn main() -> anyhow::Result<()> {
+    let mut agent = Agent { socket: take_socket()? };
+    let Received::Message(ToEngine::Order(order)) = agent.socket.receive(None)? else {
+        bail!("the first message is no order");
+    };
+    let engine = Engine::new(EngineConfig::default(), Box::new(LinuxHost));
+    let outcome = agent.carry_out(&engine, order).map_err(failure::from_error);
+    agent.say(&FromEngine::Done(outcome))?;
+    // The agent closes its end when it knows all processes that become its children now.
+    while let Received::Message(_) = agent.socket.receive(None)? {}
+    Ok(())
+}
+
+/// Moves the socket away from the standard input, which others inherit.
+fn take_socket() -> anyhow::Result<Socket<ToEngine>> {
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    let null = fs_err::File::open("/dev/null")?;
+    nix::unistd::dup2_stdin(null.file())?;
+    Ok(Socket::new(UnixStream::from(socket)))
+}
+
+/// The agent, as the engine child sees it.
+struct Agent {
+    socket: Socket<ToEngine>,
+}
+
+impl Agent {
+    fn say(&self, message: &FromEngine) -> io::Result<()> {
+        self.socket.send(message, &[])
+    }
+
+    fn carry_out(&mut self, engine: &Engine, order: Order) -> anyhow::Result<Reply> {
+        match order {
+            Order::Version => {
+                self.say(&FromEngine::Version(engine.criu_version()?))?;
+                Ok(Reply::Done)
+            }
+            Order::Start { pod } => {
+                let streams = self.connect(&pod)?;
+                Ok(Reply::Pod(engine.start(&pod, streams)?))
+            }
+            Order::Checkpoint { pod, archive, deadline_ms } => {
+                let deadline = Duration::from_millis(deadline_ms);
+                Ok(Reply::Checkpoint(engine.checkpoint(&pod, &archive, deadline, self)?))
+            }
+            Order::Restore { archive, deadline_ms } => self.restore(engine, &archive, deadline_ms),
+            Order::Capture { pod } => self.capture(engine, &pod),
+            Order::Exec { pod, container, command, env, deadline_ms } => {
+                exec(engine, [&pod, &container], &command, env, deadline_ms)
+            }
+        }
+    }
+
+    fn restore(
+        &mut self,
+        engine: &Engine,
+        archive: &Path,
+        deadline_ms: u64,
+    ) -> anyhow::Result<Reply> {
+        let streams = match engine::archive::show(archive) {
+            Ok(manifest) => self.connect(&manifest.pod)?,
+            // The restore itself says better what is wrong with the archive.
+            Err(_) => StdioSet::default(),
+        };
+        let deadline = Duration::from_millis(deadline_ms);
+        Ok(Reply::Restore(engine.restore(archive, deadline, streams, self)?))
+    }
+
+    /// Makes pipes for the containers that want some, and gives the node's ends to the agent.
+    fn connect(&self, pod: &PodSpec) -> io::Result<StdioSet> {
+        let mut streams = StdioSet::default();
+        let piped = |container: &&ContainerSpec| container.stdio == Stdio::Pipe;
+        for container in pod.containers.iter().filter(piped) {
+            let (input, node_input) = io::pipe()?;
+            let (node_output, output) = io::pipe()?;
+            let (node_error, error) = io::pipe()?;
+            let message = FromEngine::Streams { container: container.name.clone() };
+            let ends = [node_input.as_fd(), node_output.as_fd(), node_error.as_fd()];
+            self.socket.send(&message, &ends)?;
+            streams.give(&container.name, input.into(), output.into(), error.into());
+        }
+        Ok(streams)
+    }
+
+    fn capture(&self, engine: &Engine, pod: &str) -> anyhow::Result<Reply> {
+        let capture = state::capture(&engine.status(pod)?)?;
+        let bytes = postcard::to_stdvec(&capture).context("cannot encode the capture")?;
+        for chunk in bytes.chunks(CHUNK_BYTES) {
+            self.say(&FromEngine::Chunk(chunk.to_vec()))?;
+        }
+        Ok(Reply::Done)
+    }
+}
+
+impl Watch for Agent {
+    fn step(&mut self, name: &str) {
+        let step = Event::Step { name: name.to_owned(), at_ns: clock::monotonic_ns() };
+        // An agent that is gone is noticed at the next phase.
+        let _ = self.say(&FromEngine::Event(step));
+    }
+
+    fn phase(&mut self, reached: PhaseReached<'_>) -> Decision {
+        let phase = Event::Phase {
+            phase: reached.phase,
+            at_ns: clock::monotonic_ns(),
+            pids: reached.pids.to_vec(),
+            images: reached.images.map(Path::to_path_buf),
+        };
+        if self.say(&FromEngine::Event(phase)).is_err() {
+            return Decision::Abort;
+        }
+        match self.socket.receive(None) {
+            Ok(Received::Message(ToEngine::Proceed(decision))) => decision,
+            _ => Decision::Abort,
+        }
+    }
+}
+
+fn exec(
+    engine: &Engine,
+    [pod, container]: [&str; 2],
+    command: &[String],
+    env: BTreeMap<String, String>,
+    deadline_ms: u64,
+) -> anyhow::Result<Reply> {
+    let env: Vec<_> = env.into_iter().collect();
+    let deadline = Duration::from_millis(deadline_ms);
+    let exited = engine.exec(pod, container, command, &env, deadline)?;
+    Ok(Reply::Exited {
+        code: exited.code,
+        stdout: last(exited.stdout, OUTPUT_BYTES),
+        stderr: last(exited.stderr, OUTPUT_BYTES),
+    })
+}

@@ -1,0 +1,81 @@
+//! What agent and engine child say to each other. Both are the same binary: there is no version.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use model::message::{Decision, Event, Failure, Reply};
+use model::pod::PodSpec;
+use serde::{Deserialize, Serialize};
+
+/// What one engine child is for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// Ask CRIU for its version.
+    Version,
+    /// Make a pod and start its containers.
+    Start {
+        /// The pod.
+        pod: PodSpec,
+    },
+    /// Checkpoint a pod.
+    Checkpoint {
+        /// Name of the pod.
+        pod: String,
+        /// The archive to write.
+        archive: PathBuf,
+        /// For the whole operation.
+        deadline_ms: u64,
+    },
+    /// Restore a pod.
+    Restore {
+        /// The archive.
+        archive: PathBuf,
+        /// For the whole operation.
+        deadline_ms: u64,
+    },
+    /// Capture a frozen pod.
+    Capture {
+        /// Name of the pod.
+        pod: String,
+    },
+    /// Run a program in a container.
+    Exec {
+        /// Name of the pod.
+        pod: String,
+        /// Name of the container.
+        container: String,
+        /// Program and arguments.
+        command: Vec<String>,
+        /// Environment.
+        env: BTreeMap<String, String>,
+        /// It is killed when it takes longer.
+        deadline_ms: u64,
+    },
+}
+
+/// From agent to engine child.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum ToEngine {
+    /// The first message.
+    Order(Order),
+    /// Go on from a phase.
+    Proceed(Decision),
+}
+
+/// From engine child to agent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum FromEngine {
+    /// CRIU's version.
+    Version(String),
+    /// The node's ends of a container's standard streams come along: input, output, error.
+    Streams {
+        /// Name of the container.
+        container: String,
+    },
+    /// A step, or a phase that waits for a decision.
+    Event(Event),
+    /// A piece of a capture.
+    Chunk(Vec<u8>),
+    /// The order was carried out, or not.
+    Done(Result<Reply, Failure>),
+}

@@ -1,0 +1,63 @@
+//! The agent of a guest.
+//!
+//! One static binary with several faces. As PID 1 it boots the node and serves the host's
+//! requests: each power is one file in `powers`. What the engine does happens in a child, this
+//! binary again as `cryolab-agent engine`, so that it can fork, crash or hang without the node.
+//! On the PATH of hooks it decodes and encodes CRIU's images.
+
+mod boot;
+mod child;
+mod clock;
+mod command;
+mod failure;
+mod image;
+mod init;
+mod kmsg;
+mod node;
+mod outbox;
+mod output;
+mod pods;
+mod port;
+mod powers;
+mod reaper;
+mod serve;
+mod sync;
+mod sys;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Agent of a Cryolab guest.
+#[derive(Debug, Parser)]
+#[command(version, about, name = "cryolab-agent")]
+struct Arguments {
+    #[command(subcommand)]
+    face: Face,
+}
+
+#[derive(Debug, Subcommand)]
+enum Face {
+    /// Carry out one order of the agent, whose socket is the standard input.
+    #[command(hide = true)]
+    Engine,
+    /// Look into CRIU's image files.
+    Image(image::Arguments),
+}
+
+fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        return init::main();
+    }
+    let done = match Arguments::parse().face {
+        Face::Engine => child::main(),
+        Face::Image(arguments) => image::main(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cryolab-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What the host may ask for: one file a power.
+
+mod capture;
+mod checkpoint;
+mod get;
+mod list;
+mod put;
+mod ready;
+mod restore;
+mod run;
+pub(crate) mod shutdown;
+mod start;
+mod stop;
+
+use std::time::Duration;
+
+use model::message::{OUTPUT_BYTES, Reply, Request};
+
+use crate::output::{Output, Stream};
+use crate::serve::Call;
+
+/// Carries out a request.
+pub(crate) fn carry_out(call: &Call<'_>, request: Request) -> anyhow::Result<Reply> {
+    match request {
+        Request::Ping => Ok(Reply::Done),
+        Request::Put { path, mode, bytes } => put::put(call, &path, mode, bytes),
+        Request::Get { path } => get::get(call, &path),
+        Request::List { path } => list::list(&path),
+        Request::Run { place, command, env, deadline_ms } => {
+            run::run(call, place, command, env, Duration::from_millis(deadline_ms))
+        }
+        Request::Start { pod } => start::start(call, pod),
+        Request::AwaitReady { pod, container, ready, deadline_ms } => {
+            let container = call.node.pods.container(&pod, &container)?;
+            ready::await_ready(call, &container, &ready, Duration::from_millis(deadline_ms))
+        }
+        Request::Checkpoint { pod, archive, deadline_ms } => {
+            checkpoint::checkpoint(call, &pod, archive, deadline_ms)
+        }
+        Request::Restore { archive, deadline_ms } => restore::restore(call, archive, deadline_ms),
+        Request::Capture { pod } => capture::capture(call, pod),
+        Request::Stop { pod, container, signal, deadline_ms } => {
+            let container = call.node.pods.container(&pod, &container)?;
+            stop::stop(call, &container, signal, Duration::from_millis(deadline_ms))
+        }
+        Request::Shutdown { .. } => shutdown::prepare(call),
+    }
+}
+
+/// The answer for a program that ended.
+fn exited(code: i32, output: Option<&Output>) -> Reply {
+    let last = |stream| output.map(|output| output.last(stream, OUTPUT_BYTES)).unwrap_or_default();
+    Reply::Exited { code, stdout: last(Stream::Stdout), stderr: last(Stream::Stderr) }
+}

@@ -1,0 +1,45 @@
+//! Checkpointing a pod.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::bail;
+use model::message::{Decision, Event, Reply};
+
+use crate::child::{FromEngine, Operation, Order};
+use crate::serve::Call;
+
+/// What the engine may need beyond its own deadline until the agent gives it up.
+pub(super) const MARGIN: Duration = Duration::from_secs(20);
+
+/// Checkpoints a pod; afterwards it is gone from this node.
+///
+/// From before the freeze on nothing more is read from the containers, so that what they wrote
+/// and nobody read is either in the answer of a later `Stop` or in the archive.
+pub(super) fn checkpoint(
+    call: &Call<'_>,
+    pod: &str,
+    archive: PathBuf,
+    deadline_ms: u64,
+) -> anyhow::Result<Reply> {
+    let node = call.node;
+    node.await_modules()?;
+    node.pods.pause(pod);
+    let order = Order::Checkpoint { pod: pod.to_owned(), archive, deadline_ms };
+    let silence = Duration::from_millis(deadline_ms) + MARGIN;
+    let reply = Operation::begin(&node.reaper, &node.bell, order, silence)
+        .and_then(|mut operation| operation.finish(|_, message| hear(call, message)));
+    match reply {
+        Ok(_) => node.pods.remove(pod),
+        Err(_) => node.pods.resume(pod),
+    }
+    reply
+}
+
+/// Passes an event on, and waits for the host's decision where the operation waits.
+pub(super) fn hear(call: &Call<'_>, message: FromEngine) -> anyhow::Result<Option<Decision>> {
+    let FromEngine::Event(event) = message else { bail!("the engine said {message:?}") };
+    let waits = matches!(event, Event::Phase { .. });
+    call.send_event(event);
+    if waits { call.decision().map(Some) } else { Ok(None) }
+}

@@ -1,0 +1,57 @@
+//! Restoring a pod.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::Phase;
+use model::message::{Event, Reply};
+
+use super::checkpoint::{MARGIN, hear};
+use super::start::take_streams;
+use crate::child::{FromEngine, Operation, Order};
+use crate::output::Output;
+use crate::pods::Streams;
+use crate::serve::Call;
+
+/// Makes the archive's pod again, with new pipes.
+///
+/// Nothing is read from them until the pod runs: what was unread when it was frozen is still
+/// unread when it is observed before its resumption.
+pub(super) fn restore(
+    call: &Call<'_>,
+    archive: PathBuf,
+    deadline_ms: u64,
+) -> anyhow::Result<Reply> {
+    let node = call.node;
+    node.await_modules()?;
+    let order = Order::Restore { archive, deadline_ms };
+    let silence = Duration::from_millis(deadline_ms) + MARGIN;
+    let mut operation = Operation::begin(&node.reaper, &node.bell, order, silence)?;
+    let mut streams: BTreeMap<String, Streams> = BTreeMap::new();
+    let reply = operation.finish(|operation, message| match message {
+        FromEngine::Streams { container } => {
+            streams.insert(container, take_streams(node, operation, true)?);
+            Ok(None)
+        }
+        other => {
+            if runs_again(&other) {
+                each(&streams, Output::resume);
+            }
+            hear(call, other)
+        }
+    });
+    each(&streams, if reply.is_ok() { Output::resume } else { Output::abandon });
+    if let Ok(Reply::Restore(report)) = &reply {
+        node.pods.insert(&report.pod, None, streams, &node.reaper);
+    }
+    reply
+}
+
+fn runs_again(message: &FromEngine) -> bool {
+    matches!(message, FromEngine::Event(Event::Phase { phase: Phase::PostResume, .. }))
+}
+
+fn each(streams: &BTreeMap<String, Streams>, act: fn(&Output)) {
+    streams.values().for_each(|streams| act(&streams.output));
+}
