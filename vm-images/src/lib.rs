@@ -1,1 +1,42 @@
-//! Placeholder.
+//! What kernels, root filesystems and CRIU builds exist, and how they are made.
+//!
+//! [`Images`] is the face: selectors are resolved to a [`Kernel`] or a [`Criu`], and what they
+//! name is built once and kept in a [`Cache`]. Packages are fetched by the host's apt in a private
+//! root, with their signatures checked; nothing on the host changes, and no root is needed.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use vm_images::{Bars, Cache, Images, host};
+//!
+//! # fn main() -> Result<(), vm_images::Error> {
+//! let progress = Arc::new(Bars::default());
+//! host::ensure_tools(&*progress)?;
+//! let images = Images::new(Cache::open()?, progress);
+//! for kernel in images.resolve_kernel("trixie-backports/6.18", None)? {
+//!     println!("{}", images.ensure_kernel(&kernel)?.image.display());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod apt;
+mod build;
+mod cache;
+mod command;
+mod error;
+pub mod host;
+mod images;
+mod progress;
+mod resolve;
+mod selector;
+mod suite;
+mod version;
+
+pub use apt::Package;
+pub use build::workload::WorkloadImage;
+pub use cache::{Cache, Pruned};
+pub use error::{Error, Unknown};
+pub use images::{CriuImage, Images, KernelImage, Made, Want};
+pub use progress::{Bars, Progress, Silent, Step};
+pub use selector::{Criu, CriuListing, Kernel, KernelListing, RootfsListing};
+pub use suite::Suite;
