@@ -1,0 +1,155 @@
+//! A cell: one point of the matrix.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A value on the axis of kernels or of CRIUs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pick {
+    /// How a user selects exactly this one again.
+    pub selector: String,
+    /// Its version, as far as it is known before a guest reports it.
+    pub version: String,
+    /// Where it comes from: suite, package and its version, or path.
+    pub source: String,
+}
+
+/// One point of kernel x CRIU x runtime x scenario x workload x repeat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Its number in the run, from 0.
+    pub index: usize,
+    /// A flat name, unique in the run; the name of its folder.
+    pub name: String,
+    /// The kernel.
+    pub kernel: Pick,
+    /// The CRIU.
+    pub criu: Pick,
+    /// The runtime.
+    pub runtime: String,
+    /// The scenario, with its variant where that is not the default.
+    pub scenario: String,
+    /// The workload.
+    pub workload: String,
+    /// Which of the repetitions, from 1.
+    pub repeat: u32,
+    /// What is drawn at random in the cell is drawn from this.
+    pub seed: u64,
+    /// Options of the cell, such as its hooks.
+    pub options: BTreeMap<String, String>,
+}
+
+/// The axes of a matrix.
+#[derive(Clone, Debug, Default)]
+pub struct Axes {
+    /// Kernels.
+    pub kernels: Vec<Pick>,
+    /// CRIUs.
+    pub crius: Vec<Pick>,
+    /// Runtimes.
+    pub runtimes: Vec<String>,
+    /// Scenarios.
+    pub scenarios: Vec<String>,
+    /// Workloads, by name.
+    pub workloads: Vec<String>,
+    /// How often each cell runs.
+    pub repeat: u32,
+    /// The seed of the run.
+    pub seed: u64,
+    /// Options of every cell.
+    pub options: BTreeMap<String, String>,
+}
+
+impl Axes {
+    /// The cross product, repetitions outermost, workloads innermost.
+    #[must_use]
+    pub fn cells(&self) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for repeat in 1..=self.repeat.max(1) {
+            for (kernel, criu) in pairs(&self.kernels, &self.crius) {
+                for (runtime, scenario) in pairs(&self.runtimes, &self.scenarios) {
+                    for workload in &self.workloads {
+                        let index = cells.len();
+                        cells.push(Cell {
+                            index,
+                            name: String::new(),
+                            kernel: kernel.clone(),
+                            criu: criu.clone(),
+                            runtime: runtime.clone(),
+                            scenario: scenario.clone(),
+                            workload: workload.clone(),
+                            repeat,
+                            seed: self.seed.wrapping_add(u64::from(repeat) - 1),
+                            options: self.options.clone(),
+                        });
+                    }
+                }
+            }
+        }
+        name(&mut cells, self.repeat > 1);
+        cells
+    }
+}
+
+fn pairs<'a, A, B>(left: &'a [A], right: &'a [B]) -> impl Iterator<Item = (&'a A, &'a B)> {
+    left.iter().flat_map(move |a| right.iter().map(move |b| (a, b)))
+}
+
+/// Gives every cell a name of what a person tells cells apart by; the runtime only when it is not
+/// the engine itself, a number only when there are several.
+fn name(cells: &mut [Cell], repeated: bool) {
+    let mut taken = std::collections::BTreeSet::new();
+    for cell in cells {
+        let mut name = format!(
+            "{}-{}-{}-criu-{}",
+            cell.scenario, cell.workload, cell.kernel.version, cell.criu.version
+        );
+        if cell.runtime != "cryolab" {
+            name = format!("{name}-{}", cell.runtime);
+        }
+        if repeated {
+            name = format!("{name}-{}", cell.repeat);
+        }
+        cell.name = flat(&name);
+        if !taken.insert(cell.name.clone()) {
+            cell.name = format!("{}-cell{}", cell.name, cell.index);
+            taken.insert(cell.name.clone());
+        }
+    }
+}
+
+fn flat(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || ".+-".contains(c) { c } else { '-' };
+    name.chars().map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pick(version: &str) -> Pick {
+        let text = version.to_owned();
+        Pick { selector: text.clone(), version: text.clone(), source: text }
+    }
+
+    #[test]
+    fn several_values_make_the_cross_product_under_flat_unique_names() {
+        let axes = Axes {
+            kernels: vec![pick("6.1.0-50"), pick("6.12.57")],
+            crius: vec![pick("4.1.1"), pick("4.2.1"), pick("4.2.1")],
+            runtimes: vec!["cryolab".to_owned()],
+            scenarios: vec!["reboot/power-cut".to_owned()],
+            workloads: vec!["counter".to_owned(), "redis".to_owned()],
+            repeat: 2,
+            seed: 7,
+            options: BTreeMap::new(),
+        };
+        let cells = axes.cells();
+        assert_eq!(cells.len(), 24);
+        assert_eq!(cells[0].name, "reboot-power-cut-counter-6.1.0-50-criu-4.1.1-1");
+        assert_eq!((cells[0].seed, cells[23].seed), (7, 8));
+        let names: std::collections::BTreeSet<_> = cells.iter().map(|cell| &cell.name).collect();
+        assert_eq!(names.len(), 24);
+    }
+}

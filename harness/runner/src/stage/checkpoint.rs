@@ -1,0 +1,113 @@
+//! Checkpoint and restore: operations of the engine that stop at phases.
+
+use std::path::{Path, PathBuf};
+
+use model::message::{
+    CheckpointReport, Decision, Event as GuestEvent, Reply, Request, RestoreReport,
+};
+use vm::Operation;
+
+use super::files::ARCHIVE;
+use super::{GRACE, NodeName, OPERATION, Stage, Stop, millis, unexpected};
+use crate::event::Event;
+
+impl Stage {
+    /// Freezes the pod, captures it (A), dumps it, and archives it on the disk that survives.
+    ///
+    /// # Errors
+    /// When the engine, CRIU, the capture or a hook fails.
+    pub async fn checkpoint(&mut self, name: NodeName) -> Result<(), Stop> {
+        let request = Request::Checkpoint {
+            pod: self.pod_name()?,
+            archive: PathBuf::from(ARCHIVE),
+            deadline_ms: millis(OPERATION),
+        };
+        match self.operate(name, request).await? {
+            Reply::Checkpoint(report) => self.checkpointed(name, report).await,
+            other => Err(unexpected("checkpoint", &other)),
+        }
+    }
+
+    async fn checkpointed(&mut self, name: NodeName, report: CheckpointReport) -> Result<(), Stop> {
+        self.archived = true;
+        self.times.set_us("freeze", report.freeze_us);
+        self.times.set_us("dump", report.dump_us);
+        self.times.set_us("archive", report.archive_us);
+        self.emit(Event::Checkpointed {
+            cell: self.cell(),
+            sha256: report.archive_sha256,
+            images_bytes: report.images_bytes,
+            archive_bytes: report.archive_bytes,
+            tasks: report.tasks,
+        });
+        self.fetch_logs(name, &report.work).await
+    }
+
+    /// Restores the pod from the archive, captures it (B) before it runs, and lets it run.
+    ///
+    /// # Errors
+    /// When the engine, CRIU, the capture or a hook fails.
+    pub async fn restore(&mut self, name: NodeName) -> Result<(), Stop> {
+        let request =
+            Request::Restore { archive: PathBuf::from(ARCHIVE), deadline_ms: millis(OPERATION) };
+        match self.operate(name, request).await? {
+            Reply::Restore(report) => self.restored(name, report).await,
+            other => Err(unexpected("restore", &other)),
+        }
+    }
+
+    async fn restored(&mut self, name: NodeName, report: RestoreReport) -> Result<(), Stop> {
+        self.times.set_us("unpack", report.unpack_us);
+        self.times.set_us("restore", report.restore_us);
+        self.emit(Event::Restored { cell: self.cell(), tasks: report.tasks });
+        self.pod = Some(report.pod);
+        self.fetch_logs(name, &report.work).await
+    }
+
+    /// Carries an operation through its phases. When something goes wrong at a phase, the engine
+    /// is told to give up, and what went wrong first is what counts.
+    async fn operate(&mut self, name: NodeName, request: Request) -> Result<Reply, Stop> {
+        let mut operation = self.guest(name)?.begin(request, OPERATION + GRACE).await?;
+        loop {
+            let event = match operation.next().await {
+                Ok(Some(event)) => event,
+                Ok(None) => return Ok(operation.finish()?),
+                Err(error) => return Err(self.failed(name, error).await),
+            };
+            if let Err(stop) = self.told(name, event).await {
+                give_up(operation).await;
+                return Err(stop);
+            }
+        }
+    }
+
+    async fn told(&mut self, name: NodeName, event: GuestEvent) -> Result<(), Stop> {
+        match event {
+            GuestEvent::Step { name, at_ns } => {
+                self.emit(Event::Step { cell: self.cell(), name, at_ns });
+                Ok(())
+            }
+            GuestEvent::Phase { phase, pids, images, .. } => {
+                self.at(name, phase, &pids, images.as_deref()).await
+            }
+        }
+    }
+
+    /// The engine's failure, with CRIU's logs brought home as far as the node still answers.
+    async fn failed(&mut self, name: NodeName, error: vm::Error) -> Stop {
+        let work = error.failure().and_then(|failure| failure.work.clone());
+        if let Some(work) = work {
+            // The failure itself says more than that its logs cannot be had.
+            let _ = self.fetch_logs(name, Path::new(&work)).await;
+            let _ = self.fetch_images(name, Path::new(&work)).await;
+        }
+        Stop::from(error)
+    }
+}
+
+/// Tells the engine to give up and waits until it has.
+async fn give_up(mut operation: Operation) {
+    if operation.decide(Decision::Abort).await.is_ok() {
+        while let Ok(Some(_)) = operation.next().await {}
+    }
+}

@@ -1,0 +1,117 @@
+//! The levels *kernel* and *memory*: capture A against capture B.
+
+use std::collections::BTreeMap;
+
+use model::Value;
+use serde::Serialize;
+use state::Comparison;
+
+use super::{Stage, Stop};
+use crate::event::Event;
+use crate::expectations::Subject;
+use crate::verdict::{Difference, Level, LevelVerdict};
+
+/// `differences.json`: everything that was found, what was permitted, and what was not compared.
+#[derive(Serialize)]
+struct Differences<'a> {
+    levels: &'a BTreeMap<Level, LevelVerdict>,
+    /// What differs as a rule permits.
+    tolerated: &'a [Difference],
+    /// Facts that one of the kernels cannot show, with the reason.
+    not_offered: &'a BTreeMap<String, String>,
+}
+
+impl Stage {
+    /// Compares what went in with what came back: every fact and every page.
+    ///
+    /// # Errors
+    /// When there are no two captures.
+    pub fn compare(&mut self) -> Result<(), Stop> {
+        let (Some(before), Some(after)) = (&self.before, &self.after) else {
+            return Err(Stop::broken("the story compares before both captures were taken"));
+        };
+        let Comparison { kernel, memory } =
+            state::compare(before, after, self.times.between_captures_ns());
+        self.tolerated = differences(kernel.tolerated.iter().chain(&memory.tolerated));
+        let tolerated = kernel.tolerated.len() as u64;
+        let not_offered = kernel.not_offered.len() as u64;
+        self.not_offered = kernel.not_offered.into_iter().collect();
+        let verdict = LevelVerdict::judged(Level::Kernel, differences(&kernel.differences))
+            .count("facts", kernel.facts as u64)
+            .count("kinds", kernel.kinds as u64)
+            .count("tolerated", tolerated)
+            .count("not_offered", not_offered);
+        self.judge(Level::Kernel, verdict);
+        let verdict = LevelVerdict::judged(Level::Memory, differences(&memory.differences))
+            .count("pages", memory.pages)
+            .count("bytes", memory.bytes)
+            .count("differing", memory.differing);
+        self.judge(Level::Memory, verdict);
+        Ok(())
+    }
+
+    /// Says why a level is not judged in this story.
+    pub fn leave_out(&mut self, level: Level, reason: &str) {
+        self.judge(level, LevelVerdict::not_run(level, reason));
+    }
+
+    /// Marks what is known, and tells what a level came to.
+    pub(super) fn judge(&mut self, level: Level, mut verdict: LevelVerdict) {
+        self.setting.expectations.mark(self.subject(), &mut verdict.differences);
+        verdict.reason = match verdict.differences.as_slice() {
+            [] => verdict.reason,
+            some => crate::verdict::in_words(some),
+        };
+        self.levels.insert(level, verdict.clone());
+        self.emit(Event::LevelJudged { cell: self.cell(), level, verdict });
+    }
+
+    /// The cell with versions as its guest reports them, or as selected before there is a guest.
+    pub(super) fn subject(&self) -> Subject<'_> {
+        let cell = &self.setting.cell;
+        let (kernel, criu) = match &self.versions {
+            Some((kernel, criu)) => (kernel, criu),
+            None => (&cell.kernel.version, &cell.criu.version),
+        };
+        Subject { kernel, criu, scenario: &cell.scenario, workload: &cell.workload }
+    }
+
+    pub(super) fn write_differences(&self) -> Result<(), Stop> {
+        let differences = Differences {
+            levels: &self.levels,
+            tolerated: &self.tolerated,
+            not_offered: &self.not_offered,
+        };
+        self.write_json("differences.json", &differences)
+    }
+
+    /// Facts before the event, with their values in words.
+    pub(super) fn facts_before(&self) -> Vec<(String, String)> {
+        let facts = self.before.iter().flat_map(|capture| &capture.facts);
+        facts.map(|(fact, value)| (fact.clone(), in_words(value))).collect()
+    }
+}
+
+/// A value as a comparison words it.
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::Exact(text) | Value::Moment(text) if text.is_empty() => "empty".to_owned(),
+        Value::Exact(text) | Value::Moment(text) => text.clone(),
+        Value::Identity { class, id } => format!("{class} {id}"),
+        Value::Content { digest, length } => format!("{length} bytes with digest {digest}"),
+        Value::Clock { ns } => format!("{ns} ns"),
+    }
+}
+
+/// The differences of a comparison, of which nobody has said yet whether they are known.
+fn differences<'a>(found: impl IntoIterator<Item = &'a state::Difference>) -> Vec<Difference> {
+    let there = |value: &String| (value != "absent").then(|| value.clone());
+    let difference = |it: &state::Difference| Difference {
+        fact: it.fact.clone(),
+        before: there(&it.before),
+        after: there(&it.after),
+        rule: it.rule.clone(),
+        known: None,
+    };
+    found.into_iter().map(difference).collect()
+}

@@ -1,0 +1,185 @@
+//! The level *self*: the workload and its client say whether all is as it was.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use model::message::{Place, Reply, Request};
+
+use super::phases::last_line;
+use super::{GRACE, NodeName, REQUEST, Stage, Stop, millis, unexpected};
+use crate::event::Event;
+use crate::verdict::{Difference, Level, LevelVerdict};
+use crate::workload::{ADDRESS, Client, Proof};
+
+/// Where a node has the client.
+const CLIENT: &str = "/run/cryolab/client";
+
+const SIGTERM: i32 = 15;
+
+/// How a program ended, and what it wrote.
+struct Ended {
+    code: i32,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Stage {
+    /// Lets the client fill the service before the checkpoint.
+    pub(super) async fn fill(&mut self, name: NodeName) -> Result<(), Stop> {
+        let Some(client) = self.workload().client.clone() else { return Ok(()) };
+        let ended = self.client(name, &client, "before", &client.before).await?;
+        if ended.code == 0 {
+            return Ok(());
+        }
+        let said = last_line(&ended.stderr, &ended.stdout);
+        Err(Stop::broken(format!("the client before the event ended with {}{said}", ended.code)))
+    }
+
+    /// Lets the client, the workload's own check and the workload itself say what was lost.
+    ///
+    /// # Errors
+    /// When they cannot be asked.
+    pub async fn prove(&mut self, name: NodeName) -> Result<(), Stop> {
+        let (client, proof) = (self.workload().client.clone(), self.workload().proof.clone());
+        if client.is_none() && proof == Proof::None {
+            let reason = "the workload has neither `check` nor `self`";
+            self.judge(Level::Itself, LevelVerdict::not_run(Level::Itself, reason));
+            return Ok(());
+        }
+        let mut lost = Vec::new();
+        if let Some(client) = client {
+            let ended = self.client(name, &client, "after", &client.after).await?;
+            lost.extend(losses("client", &ended));
+        }
+        let ended = match proof {
+            Proof::Check(command) => Some(("check", self.check(name, command).await?)),
+            Proof::OnSigterm => Some(("witness", attested(self.terminate(name).await?))),
+            Proof::None => None,
+        };
+        lost.extend(ended.iter().flat_map(|(who, ended)| losses(who, ended)));
+        self.judge(Level::Itself, LevelVerdict::judged(Level::Itself, lost));
+        Ok(())
+    }
+
+    async fn client(
+        &mut self,
+        name: NodeName,
+        client: &Client,
+        when: &str,
+        arguments: &[String],
+    ) -> Result<Ended, Stop> {
+        let guest = self.guest(name)?;
+        guest.put(Path::new(CLIENT), 0o755, &fs_err::read(&client.binary)?).await?;
+        let arguments = arguments.iter().map(|argument| argument.replace("{address}", ADDRESS));
+        let command = std::iter::once(CLIENT.to_owned()).chain(arguments).collect();
+        let ended = self.run(name, Place::Node, command).await?;
+        let said = last_line(&ended.stderr, &ended.stdout).trim_start_matches(": ").to_owned();
+        let (cell, when, code) = (self.cell(), when.to_owned(), ended.code);
+        self.emit(Event::ClientFinished { cell, when, code, said });
+        Ok(ended)
+    }
+
+    async fn check(&self, name: NodeName, command: Vec<String>) -> Result<Ended, Stop> {
+        let (pod, container) = (self.pod_name()?, self.container_name()?);
+        self.run(name, Place::Container { pod, container }, command).await
+    }
+
+    async fn terminate(&self, name: NodeName) -> Result<Ended, Stop> {
+        let (pod, container) = (self.pod_name()?, self.container_name()?);
+        let deadline_ms = millis(REQUEST);
+        self.ask(name, Request::Stop { pod, container, signal: SIGTERM, deadline_ms }).await
+    }
+
+    async fn run(&self, name: NodeName, place: Place, command: Vec<String>) -> Result<Ended, Stop> {
+        let deadline_ms = millis(REQUEST);
+        let env = BTreeMap::new();
+        self.ask(name, Request::Run { place, command, env, deadline_ms }).await
+    }
+
+    /// Asks for a program's end. That the node cannot ask it (the container has died, say) is an
+    /// answer too, and not a good one; only a node that does not answer is the lab's fault.
+    async fn ask(&self, name: NodeName, request: Request) -> Result<Ended, Stop> {
+        match self.guest(name)?.request(request, REQUEST + GRACE).await {
+            Ok(Reply::Exited { code, stdout, stderr }) => Ok(Ended { code, stdout, stderr }),
+            Ok(other) => Err(unexpected("the question for an exit code", &other)),
+            Err(vm::Error::Failure { failure, .. }) => {
+                Ok(Ended { code: 255, stdout: Vec::new(), stderr: failure.message.into_bytes() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A witness that ends well without its verdict has attested nothing.
+fn attested(mut ended: Ended) -> Ended {
+    let said = String::from_utf8_lossy(&ended.stdout).lines().any(|line| line == "verdict: intact");
+    if ended.code == 0 && !said {
+        ended.stdout.extend_from_slice(b"\nlost: verdict: no line `verdict: intact` on SIGTERM\n");
+    }
+    ended
+}
+
+/// What a program says was lost: a line `lost: NAME: WORDS` each, or else its exit code.
+fn losses(who: &str, ended: &Ended) -> Vec<Difference> {
+    let output = String::from_utf8_lossy(&ended.stdout);
+    let lines = output.lines().filter_map(|line| line.strip_prefix("lost: "));
+    let mut lost: Vec<Difference> = lines.map(|line| loss(who, line)).collect();
+    if lost.is_empty() && ended.code != 0 {
+        let said = last_line(&ended.stderr, &ended.stdout);
+        lost.push(difference(
+            format!("self.{who}"),
+            "exit code 0",
+            format!("exit code {}{said}", ended.code),
+        ));
+    }
+    lost
+}
+
+fn loss(who: &str, line: &str) -> Difference {
+    let (name, words) = line.split_once(": ").unwrap_or((line, "lost"));
+    let name: Vec<&str> = name.split_whitespace().collect();
+    difference(format!("self.{who}.{}", name.join("-")), "intact", words.to_owned())
+}
+
+fn difference(fact: String, before: &str, after: String) -> Difference {
+    Difference {
+        fact,
+        before: Some(before.to_owned()),
+        after: Some(after),
+        rule: None,
+        known: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(code: i32, stdout: &str, stderr: &str) -> Vec<String> {
+        let (stdout, stderr) = (stdout.into(), stderr.into());
+        losses("witness", &Ended { code, stdout, stderr })
+            .iter()
+            .map(Difference::in_words)
+            .collect()
+    }
+
+    #[test]
+    fn a_witness_is_taken_by_its_word() {
+        assert!(said(0, "ready\nverdict: intact\n", "").is_empty());
+        let lost = said(1, "lost: file offset: expected 3, found 0\nverdict: 1 lost\n", "");
+        assert_eq!(lost, ["self.witness.file-offset was `intact`, is `expected 3, found 0`"]);
+    }
+
+    #[test]
+    fn a_witness_that_says_nothing_attests_nothing() {
+        let silent = Ended { code: 0, stdout: b"ready\n".to_vec(), stderr: Vec::new() };
+        let lost = losses("witness", &attested(silent));
+        assert_eq!(lost[0].fact, "self.witness.verdict");
+    }
+
+    #[test]
+    fn a_check_that_says_nothing_is_taken_by_its_code() {
+        let lost = said(2, "", "cannot connect\n");
+        assert_eq!(lost, ["self.witness was `exit code 0`, is `exit code 2: cannot connect`"]);
+    }
+}

@@ -1,0 +1,273 @@
+//! What a cell came to: its outcome, its five levels, and how that stands against expectation.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How a cell ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// What came back is what went in.
+    Equivalent,
+    /// Something that came back is different.
+    Diverged,
+    /// A checkpoint, a restore or a hook failed.
+    Failed,
+    /// It cannot work here: a feature is missing.
+    Unsupported,
+    /// The lab itself failed: boot, disk, a deadline; or the cell was interrupted.
+    Broken,
+}
+
+impl Outcome {
+    /// The word of `results.json`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Equivalent => "equivalent",
+            Outcome::Diverged => "diverged",
+            Outcome::Failed => "failed",
+            Outcome::Unsupported => "unsupported",
+            Outcome::Broken => "broken",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// How an outcome stands against what was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// As expected.
+    Expected,
+    /// Other than expected.
+    Regression,
+    /// A known failure or loss no longer happens.
+    UnexpectedPass,
+    /// The cell says nothing about what it was to test.
+    Broken,
+    /// The run was interrupted before the cell came to an end.
+    Interrupted,
+}
+
+/// The five levels of proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// The workload attests its own invariants.
+    #[serde(rename = "self")]
+    Itself,
+    /// Everything the kernel shows.
+    Kernel,
+    /// Every page.
+    Memory,
+    /// Two image sets mean the same.
+    Images,
+    /// A client on another node.
+    Outside,
+}
+
+impl Level {
+    /// All levels, in order.
+    pub const ALL: [Level; 5] =
+        [Level::Itself, Level::Kernel, Level::Memory, Level::Images, Level::Outside];
+
+    /// The word of `results.json`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Itself => "self",
+            Level::Kernel => "kernel",
+            Level::Memory => "memory",
+            Level::Images => "images",
+            Level::Outside => "outside",
+        }
+    }
+
+    /// The counts that the level always carries in `results.json`. What counts things compared is
+    /// 0 when nothing was; what measures a service is `null` when nobody did.
+    #[must_use]
+    pub fn counts(self) -> &'static [(&'static str, Option<u64>)] {
+        match self {
+            Level::Itself => &[],
+            Level::Kernel => &[
+                ("facts", Some(0)),
+                ("kinds", Some(0)),
+                ("not_offered", Some(0)),
+                ("tolerated", Some(0)),
+            ],
+            Level::Memory => &[("bytes", Some(0)), ("differing", Some(0)), ("pages", Some(0))],
+            Level::Images => &[("fields", Some(0))],
+            Level::Outside => {
+                &[("doubled_bytes", None), ("gap_ms", None), ("lost_bytes", None), ("resets", None)]
+            }
+        }
+    }
+}
+
+/// What a level came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judged {
+    /// Nothing differs.
+    Equivalent,
+    /// At least one difference.
+    Diverged,
+    /// Not judged, with the reason.
+    NotRun,
+}
+
+/// Something that came back different.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The dotted path of the fact, such as `task.1.fd.3.flags`.
+    pub fact: String,
+    /// Its value before; `null` when it was not there.
+    pub before: Option<String>,
+    /// Its value after; `null` when it is gone.
+    pub after: Option<String>,
+    /// The rule that bounds it and was broken, if there is one.
+    pub rule: Option<String>,
+    /// Why it is known to go wrong, when an expectation says so.
+    pub known: Option<String>,
+}
+
+impl Difference {
+    /// In words, on one line: what, before, after.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let fact = &self.fact;
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => {
+                format!("{fact} was {}, is {}", brief(before), brief(after))
+            }
+            (Some(before), None) => format!("{fact} was {}, is gone", brief(before)),
+            (None, Some(after)) => format!("{fact} was not there, is {}", brief(after)),
+            (None, None) => format!("{fact} differs"),
+        }
+    }
+}
+
+/// A value on one line, cut where nobody would read on.
+fn brief(value: &str) -> String {
+    const MOST: usize = 60;
+    let line = value.replace('\n', "\\n");
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("`{}...`", &line[..end]),
+        None => format!("`{line}`"),
+    }
+}
+
+/// What one level of one cell came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LevelVerdict {
+    /// Equivalent, diverged or not run.
+    pub outcome: Judged,
+    /// Why it was not run, or what diverged, in words; empty when there is nothing to say.
+    pub reason: String,
+    /// What differs, tolerated differences left out.
+    pub differences: Vec<Difference>,
+    /// The level's own counts, such as `facts`.
+    #[serde(flatten)]
+    pub counts: std::collections::BTreeMap<String, Option<u64>>,
+}
+
+impl LevelVerdict {
+    /// A level that was not judged.
+    #[must_use]
+    pub fn not_run(level: Level, reason: impl Into<String>) -> Self {
+        Self::of(level, Judged::NotRun, reason.into(), Vec::new())
+    }
+
+    /// A level that was judged by these differences.
+    #[must_use]
+    pub fn judged(level: Level, differences: Vec<Difference>) -> Self {
+        let outcome = if differences.is_empty() { Judged::Equivalent } else { Judged::Diverged };
+        Self::of(level, outcome, in_words(&differences), differences)
+    }
+
+    fn of(level: Level, outcome: Judged, reason: String, differences: Vec<Difference>) -> Self {
+        let counts = level.counts().iter().map(|(name, count)| ((*name).to_owned(), *count));
+        LevelVerdict { outcome, reason, differences, counts: counts.collect() }
+    }
+
+    /// Sets one of the level's counts.
+    #[must_use]
+    pub fn count(mut self, name: &str, count: u64) -> Self {
+        self.counts.insert(name.to_owned(), Some(count));
+        self
+    }
+
+    /// Differences that no expectation knows.
+    pub fn unknown(&self) -> impl Iterator<Item = &Difference> {
+        self.differences.iter().filter(|difference| difference.known.is_none())
+    }
+}
+
+/// One line for a list of differences: the first unknown one in words, and how many more.
+#[must_use]
+pub fn in_words<'a>(differences: impl IntoIterator<Item = &'a Difference>) -> String {
+    let mut all: Vec<&Difference> = differences.into_iter().collect();
+    all.sort_by_key(|difference| difference.known.is_some());
+    match all.as_slice() {
+        [] => String::new(),
+        [only] => only.in_words(),
+        [first, rest @ ..] => format!("{} (and {} more)", first.in_words(), rest.len()),
+    }
+}
+
+/// What is known about why a cell failed, was unsupported or broke.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The phase that was passed last.
+    pub phase: Option<model::Phase>,
+    /// The step of the engine that failed.
+    pub step: Option<String>,
+    /// CRIU's or the kernel's error number.
+    pub errno: Option<i32>,
+    /// The last lines of CRIU's log.
+    pub log_tail: Vec<String>,
+    /// The last lines of the node's console.
+    pub console_tail: Vec<String>,
+    /// Why not all artefacts could be brought home, if so.
+    pub incomplete: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn differs(fact: &str, known: Option<&str>) -> Difference {
+        Difference {
+            fact: fact.to_owned(),
+            before: Some("0".to_owned()),
+            after: Some("7".to_owned()),
+            rule: None,
+            known: known.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn the_first_unknown_difference_speaks_for_all() {
+        let all = [differs("task.1.a", Some("lost by CRIU")), differs("task.1.nice", None)];
+        assert_eq!(in_words(&all), "task.1.nice was `0`, is `7` (and 1 more)");
+    }
+
+    #[test]
+    fn every_level_carries_its_counts_even_when_it_was_not_run() {
+        let text = |level| {
+            serde_json::to_string(&LevelVerdict::not_run(level, "later")).expect("plain data")
+        };
+        assert_eq!(
+            text(Level::Memory),
+            r#"{"outcome":"not_run","reason":"later","differences":[],"bytes":0,"differing":0,"pages":0}"#
+        );
+        assert!(text(Level::Outside).contains(r#""gap_ms":null"#));
+    }
+}

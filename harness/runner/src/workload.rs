@@ -1,0 +1,187 @@
+//! Workloads: programs in a container that carry state and can prove it, described by data.
+//!
+//! A folder with a `workload.toml` is a workload. What the file may say stands in [`file`];
+//! this module is what the rest of the harness sees of it.
+
+mod file;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use model::message::Ready;
+use model::pod::{ContainerSpec, CriuOptions, Link, PodSpec, Stdio};
+
+pub use self::file::WorkloadError;
+use crate::version::Versions;
+
+/// Name of the file that makes a folder a workload.
+pub const FILE: &str = "workload.toml";
+
+/// Where a node has the workload's image.
+const IMAGE: &str = "/run/cryolab/images/workload";
+
+/// A workload, read and checked.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// Its name: letters, digits and dashes.
+    pub name: String,
+    /// What it is, in a line.
+    pub summary: String,
+    /// The folder of its file.
+    pub folder: PathBuf,
+    /// What its container's root is made of.
+    pub root: Root,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Environment.
+    pub env: Vec<(String, String)>,
+    /// User and group id.
+    pub user: (u32, u32),
+    /// Memory limit of its cgroup, in MiB.
+    pub memory_mib: Option<u32>,
+    /// Tmpfs volumes by destination: the size in MiB.
+    pub tmpfs: BTreeMap<String, u32>,
+    /// Resource limits by the kernel's name in lower case: soft and hard.
+    pub rlimits: BTreeMap<String, (u64, u64)>,
+    /// Covered paths.
+    pub masked: Vec<String>,
+    /// Where its standard streams lead.
+    pub stdio: Stdio,
+    /// The sign that it is ready.
+    pub ready: Ready,
+    /// How it proves itself after the event.
+    pub proof: Proof,
+    /// A client outside the container.
+    pub client: Option<Client>,
+    /// Options of CRIU that it needs.
+    pub criu: CriuOptions,
+    /// What it can run on.
+    pub needs: Needs,
+    /// What it asks for and Cryolab cannot do yet, in words; its cells are `unsupported`.
+    pub not_yet: Vec<String>,
+}
+
+/// What a container's root is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// A static executable, placed at `/NAME`.
+    Binary(PathBuf),
+    /// Debian packages of a suite.
+    Packages {
+        /// The suite; the node's own when not given.
+        suite: Option<String>,
+        /// Names of packages.
+        names: Vec<String>,
+    },
+    /// A tar archive of a root filesystem, or an OCI archive.
+    Rootfs(PathBuf),
+}
+
+/// How a workload proves itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A command that runs in the container; 0 means still right.
+    Check(Vec<String>),
+    /// The program prints its verdict on SIGTERM, as CRIU's zdtm tests do.
+    OnSigterm,
+    /// It cannot.
+    None,
+}
+
+/// A static program that runs on the node, outside the container, and knows the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The executable on the host.
+    pub binary: PathBuf,
+    /// Its arguments before the checkpoint.
+    pub before: Vec<String>,
+    /// Its arguments after the event.
+    pub after: Vec<String>,
+}
+
+/// What a workload needs of the node.
+#[derive(Clone, Debug, Default)]
+pub struct Needs {
+    /// Versions of the kernel.
+    pub kernel: Option<Versions>,
+    /// Versions of CRIU.
+    pub criu: Option<Versions>,
+}
+
+/// Where workloads and their programs are looked for.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// The folder of the workloads that are known by name.
+    pub workloads: PathBuf,
+    /// The folder of static executables that were built from this repository.
+    pub programs: PathBuf,
+}
+
+impl Sources {
+    /// Names of the known workloads, in order.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.workloads).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .filter(|entry| entry.path().join(FILE).is_file())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Reads a known workload.
+    ///
+    /// # Errors
+    /// When its file is missing or wrong, naming file, line and field.
+    pub fn named(&self, name: &str) -> Result<Workload, WorkloadError> {
+        self.load(&self.workloads.join(name))
+    }
+
+    /// Reads the workload of any folder.
+    ///
+    /// # Errors
+    /// When its file is missing or wrong, naming file, line and field.
+    pub fn load(&self, folder: &Path) -> Result<Workload, WorkloadError> {
+        file::load(folder, &self.programs)
+    }
+}
+
+impl Workload {
+    /// The pod to start: one container, a link of its own, a hostname that differs from the node's.
+    #[must_use]
+    pub fn pod(&self) -> PodSpec {
+        PodSpec {
+            name: self.name.clone(),
+            hostname: format!("{}-pod", self.name),
+            link: Some(Link {
+                address: format!("{ADDRESS}/24"),
+                gateway: "10.88.0.1/24".to_owned(),
+                mac: "0a:58:0a:58:00:02".to_owned(),
+            }),
+            shm_mib: 64,
+            containers: vec![self.container()],
+        }
+    }
+
+    fn container(&self) -> ContainerSpec {
+        ContainerSpec {
+            name: "main".to_owned(),
+            image: PathBuf::from(IMAGE),
+            command: self.command.clone(),
+            env: self.env.clone(),
+            directory: "/".to_owned(),
+            uid: self.user.0,
+            gid: self.user.1,
+            rlimits: self.rlimits.clone(),
+            tmpfs: self.tmpfs.clone(),
+            masked: self.masked.clone(),
+            stdio: self.stdio,
+            memory_mib: self.memory_mib,
+            criu: self.criu.clone(),
+        }
+    }
+}
+
+/// The pod's address, for its clients.
+pub const ADDRESS: &str = "10.88.0.2";

@@ -1,0 +1,102 @@
+use rstest::rstest;
+
+use super::*;
+
+const SLEEPER: &str = r#"name = "sleeper"
+summary = "sleeps"
+binary = "sleeper"
+command = ["/sleeper"]
+[ready]
+line = "ready"
+"#;
+
+/// Reads a text as the file of a folder that has the programs `sleeper` and `client`.
+fn read(text: &str) -> Result<Workload, String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["sleeper", "client"] {
+        std::fs::write(folder.path().join(name), "").expect("a program");
+    }
+    std::fs::write(folder.path().join(FILE), text).expect("a file");
+    load(folder.path(), Path::new("/nowhere"))
+        .map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))
+}
+
+#[test]
+fn the_shortest_file_is_a_workload_by_defaults() {
+    let workload = read(SLEEPER).expect("right");
+    assert_eq!(workload.ready, Ready::Line("ready".to_owned()));
+    assert_eq!(workload.proof, Proof::None);
+    assert_eq!(workload.criu, CriuOptions::default());
+    let pod = workload.pod();
+    assert_eq!(pod.containers[0].command, ["/sleeper"]);
+    assert_eq!((pod.containers[0].uid, pod.containers[0].stdio), (0, Stdio::Pipe));
+}
+
+#[test]
+fn everything_that_a_file_may_say_arrives_in_the_pod() {
+    let text = r#"
+        name = "full"
+        summary = "says everything"
+        packages = ["redis-server"]
+        suite = "bookworm"
+        command = ["/usr/bin/redis-server"]
+        env = { LANG = "C" }
+        user = "100:101"
+        memory_mib = 128
+        mounts = { "/data" = { tmpfs = 16 } }
+        rlimits = { nofile = [77, 88], core = 0, memlock = "unlimited" }
+        masked = ["/proc/kcore"]
+        stdio = "null"
+        ready = { port = 6379 }
+        check = ["/bin/true"]
+        needs = { kernel = "6.1..", criu = "4.." }
+        criu = { tcp-established = false }
+        client = { binary = "client", before = ["fill", "{address}"], after = ["verify"] }
+    "#;
+    let workload = read(text).expect("right");
+    let suite = Some("bookworm".to_owned());
+    assert_eq!(workload.root, Root::Packages { suite, names: vec!["redis-server".to_owned()] });
+    assert_eq!(workload.proof, Proof::Check(vec!["/bin/true".to_owned()]));
+    assert!(workload.needs.kernel.as_ref().is_some_and(|kernels| !kernels.contain("5.10.2")));
+    assert!(workload.client.is_some());
+    let container = &workload.pod().containers[0];
+    assert_eq!((container.uid, container.gid, container.memory_mib), (100, 101, Some(128)));
+    assert_eq!(container.rlimits["nofile"], (77, 88));
+    assert_eq!(container.rlimits["memlock"], (u64::MAX, u64::MAX));
+    assert_eq!(container.tmpfs["/data"], 16);
+    assert!(!container.criu.tcp_established && container.criu.file_locks);
+}
+
+#[rstest]
+#[case::typo("command =", "comand =", "workload.toml:4: unknown field `comand`")]
+#[case::kind("summary = \"sleeps\"", "summary = 3", "workload.toml:2: invalid type: integer")]
+#[case::name("\"sleeper\"\nsum", "\"sl/eper\"\nsum", "workload.toml:1: `name` is \"sl/eper\"")]
+#[case::no_program(
+    "binary = \"sleeper\"",
+    "binary = \"slep\"",
+    "workload.toml:3: `binary`: there is no"
+)]
+#[case::two("command", "rootfs = \"client\"\ncommand", "workload.toml:4: exactly one of `binary`")]
+#[case::relative("[\"/sleeper\"]", "[\"sleeper\"]", "workload.toml:4: `command` must begin")]
+#[case::ready("line =", "fil =", "workload.toml:6: unknown field `fil`, expected one of `line`")]
+#[case::no_ready("line = \"ready\"", "", "workload.toml:5: `ready` wants exactly one")]
+#[case::user("command", "user = \"redis\"\ncommand", "workload.toml:4: `user` is \"redis\"")]
+#[case::syntax("summary = \"sleeps\"", "summary = ", "workload.toml:2: ")]
+#[case::limit("command", "rlimits = { nofile = [9, 8] }\ncommand", "workload.toml:4: soft limit 9")]
+#[case::criu("command", "criu = { tcp = true }\ncommand", "workload.toml:4: unknown field `tcp`")]
+#[case::suite("command", "suite = \"sid\"\ncommand", "workload.toml:4: `suite` goes with")]
+fn an_error_names_file_line_and_field(
+    #[case] what: &str,
+    #[case] instead: &str,
+    #[case] message: &str,
+) {
+    let error = read(&SLEEPER.replacen(what, instead, 1)).expect_err("broken");
+    assert!(error.starts_with(message), "{error}");
+}
+
+#[test]
+fn what_cannot_be_done_yet_is_no_error_but_named() {
+    let text = SLEEPER.replacen("[ready]", "stdio = \"pty\"\nshare = [\"net\"]\n[ready]", 1);
+    let not_yet = read(&text).expect("right").not_yet;
+    assert_eq!(not_yet, ["a terminal (`stdio = \"pty\"`)", "a pod of several containers"]);
+}
