@@ -1,1 +1,32 @@
-//! Placeholder.
+//! Scenarios: short stories about what befalls a pod, in the harness's words.
+//!
+//! Each story is a module and a value in [`ALL`]. It plays on a [`runner::stage::Stage`], which
+//! brings hooks, captures, logs, times and evidence along, so that a story says only what happens.
+
+pub mod in_place;
+pub mod reboot;
+
+use runner::scenario::Scenario;
+use runner::stage::{NodeName, Stage, Stop};
+use runner::verdict::Level;
+
+/// All scenarios.
+pub const ALL: &[Scenario] = &[reboot::REBOOT, in_place::IN_PLACE];
+
+/// The scenarios that run when the user names none.
+pub const DEFAULT: &[&str] = &["reboot"];
+
+/// Size of the disk that survives; its file is sparse.
+pub(crate) const DATA_MIB: u64 = 2048;
+
+/// What every story ends with: was all the same, and does it still work?
+///
+/// # Errors
+/// When a level could not be judged.
+pub async fn judge(stage: &mut Stage, node: NodeName) -> Result<(), Stop> {
+    stage.compare()?;
+    stage.prove(node).await?;
+    stage.leave_out(Level::Images, "this scenario takes no second checkpoint");
+    stage.leave_out(Level::Outside, "this scenario has no observer on another node");
+    Ok(())
+}

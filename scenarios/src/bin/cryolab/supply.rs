@@ -1,0 +1,271 @@
+//! What cells are made of: kernels, CRIUs and roots, looked up and built by `vm-images`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use runner::cell::{Cell, Pick};
+use runner::stage::Supply;
+use runner::workload::{Root, Workload};
+use vm::{Disk, Machine};
+use vm_images::{
+    Bars, Cache, Criu, CriuImage, Images, Kernel, KernelImage, Progress, Silent, Suite, Want,
+    WorkloadImage, host,
+};
+
+use crate::places;
+use crate::status::Exit;
+
+/// Kernels and CRIUs that were selected, by the selector that means exactly one.
+#[derive(Debug)]
+pub(crate) struct Catalogue {
+    cache: Cache,
+    images: Images,
+    kernels: BTreeMap<String, Kernel>,
+    crius: BTreeMap<String, Criu>,
+    tools: bool,
+}
+
+/// The images of a kernel and a CRIU, built.
+#[derive(Debug)]
+pub(crate) struct Built {
+    rootfs: PathBuf,
+    kernels: BTreeMap<String, (KernelImage, PathBuf)>,
+    crius: BTreeMap<String, CriuImage>,
+    workloads: BTreeMap<String, PathBuf>,
+}
+
+impl Catalogue {
+    /// Opens the cache of images.
+    pub(crate) fn open() -> Result<Self, Exit> {
+        let cache = Cache::open().map_err(failed)?;
+        let images = Images::new(cache.clone(), Arc::new(Bars::default()));
+        let (kernels, crius) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Catalogue { cache, images, kernels, crius, tools: false })
+    }
+
+    /// The folder of the cache.
+    pub(crate) fn cache(&self) -> &Path {
+        self.cache.root()
+    }
+
+    /// Looks kernels and CRIUs up. What cannot be a suite's goes first: such a name is refused
+    /// before the host is asked for tools or the mirror for what it has.
+    pub(crate) fn look_up(
+        &mut self,
+        kernels: &[String],
+        modules: Option<&Path>,
+        crius: &[String],
+    ) -> Result<(Vec<Pick>, Vec<Pick>), Exit> {
+        for kernel in kernels.iter().filter(|selector| !may_be_of_suite(selector)) {
+            self.kernels(kernel, modules)?;
+        }
+        for criu in crius.iter().filter(|selector| !may_be_of_suite(selector)) {
+            self.crius(criu)?;
+        }
+        self.ensure_tools()?;
+        let (mut of_kernels, mut of_crius) = (Vec::new(), Vec::new());
+        for kernel in kernels {
+            of_kernels.extend(self.kernels(kernel, modules)?);
+        }
+        for criu in crius {
+            of_crius.extend(self.crius(criu)?);
+        }
+        Ok((once_each(of_kernels), once_each(of_crius)))
+    }
+
+    fn ensure_tools(&mut self) -> Result<(), Exit> {
+        if !self.tools {
+            host::ensure_tools(&Bars::default()).map_err(failed)?;
+            self.tools = true;
+        }
+        Ok(())
+    }
+
+    fn kernels(&mut self, selector: &str, modules: Option<&Path>) -> Result<Vec<Pick>, Exit> {
+        let found = self.images.resolve_kernel(selector, modules).map_err(failed)?;
+        let mut picks = Vec::new();
+        for kernel in found {
+            let pick = pick_of_kernel(&kernel);
+            self.kernels.insert(pick.selector.clone(), kernel);
+            picks.push(pick);
+        }
+        Ok(picks)
+    }
+
+    fn crius(&mut self, selector: &str) -> Result<Vec<Pick>, Exit> {
+        let found = self.images.resolve_criu(selector).map_err(failed)?;
+        let mut picks = Vec::new();
+        for criu in found {
+            let pick = pick_of_criu(&criu);
+            self.crius.insert(pick.selector.clone(), criu);
+            picks.push(pick);
+        }
+        Ok(picks)
+    }
+
+    /// Has everything built that the cells need. May take minutes the first time.
+    pub(crate) fn build(
+        &self,
+        cells: &[Cell],
+        workloads: &BTreeMap<String, WorkloadImage>,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Built, vm_images::Error> {
+        let images = Images::new(self.cache.clone(), progress);
+        let mut wants = vec![Want::Rootfs];
+        wants.extend(workloads.values().cloned().map(Want::Workload));
+        wants.extend(self.kernels_of(cells).map(|(_, kernel)| Want::Kernel(kernel.clone())));
+        wants.extend(self.crius_of(cells).map(|(_, criu)| Want::Criu(criu.clone())));
+        images.ensure_all(&wants)?;
+        self.found(cells, workloads)
+    }
+
+    /// The paths of images that were all built before.
+    fn found(
+        &self,
+        cells: &[Cell],
+        workloads: &BTreeMap<String, WorkloadImage>,
+    ) -> Result<Built, vm_images::Error> {
+        let images = Images::new(self.cache.clone(), Arc::new(Silent));
+        let mut built = Built {
+            rootfs: images.ensure_rootfs()?,
+            kernels: BTreeMap::new(),
+            crius: BTreeMap::new(),
+            workloads: BTreeMap::new(),
+        };
+        for (selector, kernel) in self.kernels_of(cells) {
+            let kernel = images.ensure_kernel(kernel)?;
+            let initramfs = images.ensure_initramfs(&places::agent(), &kernel)?;
+            built.kernels.insert(selector.clone(), (kernel, initramfs));
+        }
+        for (selector, criu) in self.crius_of(cells) {
+            built.crius.insert(selector.clone(), images.ensure_criu(criu)?);
+        }
+        for (name, image) in workloads {
+            built.workloads.insert(name.clone(), images.ensure_workload(image)?);
+        }
+        Ok(built)
+    }
+
+    /// The kernels that some cell has.
+    fn kernels_of<'a>(
+        &'a self,
+        cells: &'a [Cell],
+    ) -> impl Iterator<Item = (&'a String, &'a Kernel)> {
+        let wanted = |selector: &String| cells.iter().any(|cell| cell.kernel.selector == *selector);
+        self.kernels.iter().filter(move |(selector, _)| wanted(selector))
+    }
+
+    /// The CRIUs that some cell has.
+    fn crius_of<'a>(&'a self, cells: &'a [Cell]) -> impl Iterator<Item = (&'a String, &'a Criu)> {
+        let wanted = |selector: &String| cells.iter().any(|cell| cell.criu.selector == *selector);
+        self.crius.iter().filter(move |(selector, _)| wanted(selector))
+    }
+}
+
+impl Built {
+    /// Some kernel with its initramfs, to try an accelerator with.
+    pub(crate) fn some_kernel(&self) -> anyhow::Result<(&Path, &Path)> {
+        let (kernel, initramfs) = self.kernels.values().next().context("no kernel was built")?;
+        Ok((&kernel.image, initramfs))
+    }
+
+    /// The machine of a cell, with the disks that nobody writes.
+    pub(crate) fn machine(
+        &self,
+        cell: &Cell,
+        qemu: &vm::Qemu,
+        accel: vm::Accel,
+    ) -> anyhow::Result<Machine> {
+        let missing = || format!("the images of {} were not built", cell.name);
+        let (kernel, initramfs) = self.kernels.get(&cell.kernel.selector).with_context(missing)?;
+        let criu = self.crius.get(&cell.criu.selector).with_context(missing)?;
+        let workload = self.workloads.get(&cell.workload).with_context(missing)?;
+        let mut machine = Machine::new(qemu.clone(), accel, &kernel.image, initramfs);
+        machine.disks.extend([
+            Disk::read_only("root", &self.rootfs),
+            Disk::read_only("modules", &kernel.modules),
+            Disk::read_only("criu", &criu.disk),
+            Disk::read_only("workload", workload),
+        ]);
+        Ok(machine)
+    }
+}
+
+impl Supply for Catalogue {
+    fn data_disk(&self, path: &Path, mib: u64) -> Result<(), String> {
+        self.images.data_disk(path, mib).map_err(|error| error.to_string())
+    }
+}
+
+/// What a workload's root is made of, in the words of `vm-images`.
+pub(crate) fn image_of(workload: &Workload) -> Result<WorkloadImage, Exit> {
+    Ok(match &workload.root {
+        Root::Binary(path) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            WorkloadImage::Binary { name, path: path.clone() }
+        }
+        Root::Packages { suite, names } => {
+            let suite = suite.as_deref().unwrap_or(Suite::Trixie.name());
+            let suite = suite.parse().map_err(|unknown: vm_images::Unknown| {
+                let file = workload.folder.join(runner::workload::FILE);
+                Exit::usage(anyhow::Error::new(unknown).context(file.display().to_string()))
+            })?;
+            WorkloadImage::Packages { suite, packages: names.clone() }
+        }
+        Root::Rootfs(path) => WorkloadImage::Tar { path: path.clone() },
+    })
+}
+
+/// An error of `vm-images`: the user's fault, or the host's.
+pub(crate) fn failed(error: vm_images::Error) -> Exit {
+    if error.is_usage() { Exit::usage(error) } else { Exit::lab(error) }
+}
+
+fn may_be_of_suite(selector: &str) -> bool {
+    let suite = selector.split('/').next().unwrap_or_default();
+    runner::names::is_glob(suite) || suite.parse::<Suite>().is_ok()
+}
+
+fn pick_of_kernel(kernel: &Kernel) -> Pick {
+    let selector = kernel.to_string();
+    match kernel {
+        Kernel::Debian { suite, version, packages, .. } => {
+            let package = packages.first().map(|it| format!("{} {}", it.name, it.version));
+            let source = format!("{suite}: {}", package.unwrap_or_default());
+            Pick { selector, version: version.clone(), source }
+        }
+        Kernel::File { image, .. } => {
+            Pick { version: name_of(image), source: selector.clone(), selector }
+        }
+    }
+}
+
+fn pick_of_criu(criu: &Criu) -> Pick {
+    let selector = criu.to_string();
+    match criu {
+        Criu::Debian { suite, package } => {
+            let upstream = package.version.split(['-', '+', '~']).next().unwrap_or_default();
+            let source = format!("{suite}: {} {}", package.name, package.version);
+            Pick { selector, version: upstream.to_owned(), source }
+        }
+        Criu::File { binary } => {
+            Pick { version: name_of(binary), source: selector.clone(), selector }
+        }
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn once_each(picks: Vec<Pick>) -> Vec<Pick> {
+    let mut kept: Vec<Pick> = Vec::new();
+    for pick in picks {
+        if !kept.contains(&pick) {
+            kept.push(pick);
+        }
+    }
+    kept
+}

@@ -1,0 +1,34 @@
+//! Reboot: a pod is checkpointed, its node reboots for real, and the pod comes back.
+//!
+//! Nothing but the data disk survives: a new QEMU runs firmware, kernel and init again.
+
+use model::message::Shutdown;
+use runner::scenario::{Scenario, Variant};
+use runner::stage::{NodeName, Stage, Stop};
+
+use crate::{DATA_MIB, judge};
+
+/// The scenario.
+pub const REBOOT: Scenario = Scenario {
+    name: "reboot",
+    summary: "checkpoint, reboot the node, restore",
+    variants: &[Variant {
+        name: "orderly",
+        summary: "the node flushes and unmounts before it goes down",
+        story: |stage| Box::pin(orderly(stage)),
+    }],
+};
+
+const NODE: NodeName = NodeName("node");
+
+async fn orderly(stage: &mut Stage) -> Result<(), Stop> {
+    stage.attach_data(DATA_MIB)?;
+    stage.boot(NODE).await?;
+    stage.start(NODE).await?;
+    stage.checkpoint(NODE).await?;
+    stage.shut_down(NODE, Shutdown::Reboot).await?;
+
+    stage.boot(NODE).await?;
+    stage.restore(NODE).await?;
+    judge(stage, NODE).await
+}

@@ -1,0 +1,164 @@
+//! Stories in real machines. `cargo xtask test` builds what they need and runs them.
+
+mod support;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::{Run, Script, Started, cryolab};
+
+/// The quickest cell.
+const QUICK: [&str; 4] = ["--scenario", "in-place", "--workload", "counter"];
+
+fn quick(more: &[&str]) -> Run {
+    Run::of(&[QUICK.as_slice(), more].concat())
+}
+
+fn unknown_differences(cell: &Value) -> Vec<&str> {
+    let levels = cell["levels"].as_object().expect("levels").values();
+    let all = levels.flat_map(|level| level["differences"].as_array().expect("a list"));
+    let unknown = all.filter(|difference| difference["known"].is_null());
+    unknown.filter_map(|difference| difference["fact"].as_str()).collect()
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn counter_and_redis_come_back_from_a_reboot() {
+    let run = Run::of(&["--json"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let printed: Value = serde_json::from_str(&run.stdout).expect("nothing but JSON");
+    assert_eq!(printed, run.results);
+    assert_eq!(run.cells().len(), 2);
+    for cell in run.cells() {
+        assert_eq!(unknown_differences(cell), [""; 0], "{}", cell["reason"]);
+        let levels = &cell["levels"];
+        assert!(levels["kernel"]["facts"].as_u64() >= Some(300), "{}", levels["kernel"]);
+        assert!(levels["kernel"]["kinds"].as_u64() >= Some(60), "{}", levels["kernel"]);
+        assert!(levels["memory"]["pages"].as_u64() >= Some(1000), "{}", levels["memory"]);
+        let nodes = cell["evidence"]["nodes"].as_array().expect("boots");
+        assert_eq!(nodes.len(), 2);
+        assert_ne!(nodes[0]["boot_id"], nodes[1]["boot_id"]);
+    }
+    let before = std::fs::read(run.folder.path().join("results.json")).expect("results");
+    let folder = run.folder.path().display().to_string();
+    assert!(cryolab(&["report", &folder]).output().expect("a report").status.success());
+    let after = std::fs::read(run.folder.path().join("results.json")).expect("results");
+    assert_eq!(before, after, "drawn again from the record, it is the same");
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn one_spoiled_bit_in_an_image_is_one_differing_page() {
+    let spoil = Script::new(
+        r#"#!/bin/sh
+        set -e
+        pages=$(ls "$CRYOLAB_IMAGES"/pages-*.img | head -n 1)
+        at=$(($(stat -c %s "$pages") / 2 + 17))
+        byte=$(od -An -tu1 -j$at -N1 "$pages")
+        printf "\\$(printf %03o $((byte ^ 1)))" | dd of="$pages" bs=1 seek=$at conv=notrunc
+        "#,
+    );
+    let run = quick(&["--hook", &spoil.at("pre-restore")]);
+    let memory = &run.cell()["levels"]["memory"];
+    assert_eq!((run.code, memory["differing"].as_u64()), (Some(1), Some(1)), "{}", run.reason());
+    assert_eq!(run.cell()["outcome"], "diverged");
+    let folder = run.folder.path().join("cells").join(run.cell()["name"].as_str().expect("a name"));
+    assert!(folder.join("checkpoint.tar.zst").exists(), "artefacts of a regression are kept");
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn a_failing_hook_fails_the_cell_by_name_phase_and_code() {
+    let hook = Script::new("echo no luck >&2; exit 3\n");
+    let run = quick(&["--hook", &hook.at("post-dump")]);
+    assert_eq!(run.code, Some(1));
+    assert_eq!(run.cell()["outcome"], "failed");
+    for part in ["/hook", "post-dump", "code 3", "no luck"] {
+        assert!(run.reason().contains(part), "{}", run.reason());
+    }
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn a_full_disk_breaks_the_cell_with_the_console_at_hand() {
+    let fill = Script::new("dd if=/dev/zero of=/data/fill bs=1M 2>/dev/null; sync; true\n");
+    let run = quick(&["--hook", &fill.at("post-dump")]);
+    assert_eq!(run.cell()["outcome"], "broken", "{}", run.reason());
+    assert_eq!(run.code, Some(3));
+    assert!(run.reason().contains("No space left"), "{}", run.reason());
+    let console = run.cell()["trouble"]["console_tail"].as_array().expect("a list");
+    assert!(!console.is_empty());
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn an_interrupt_takes_everything_down_and_leaves_a_whole_record() {
+    let run = Started::with(&QUICK);
+    let pid = run.child.id();
+    let machines = await_machine(pid);
+    let began = Instant::now();
+    let killed = Command::new("kill").args(["-INT", &pid.to_string()]).status().expect("kill");
+    assert!(killed.success());
+    let run = run.end();
+    assert!(began.elapsed() < Duration::from_secs(10), "took {:?}", began.elapsed());
+    assert_eq!(run.code, Some(130), "{}", run.stderr);
+    assert_eq!(run.cell()["standing"], "interrupted");
+    assert!(run.reason().contains("SIGINT"), "{}", run.reason());
+    for machine in machines {
+        assert!(!is_machine(machine), "QEMU {machine} was left");
+    }
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn a_killed_run_leaves_no_machine_and_a_record_that_can_be_drawn() {
+    let mut run = Started::with(&QUICK);
+    let machines = await_machine(run.child.id());
+    run.child.kill().expect("killed");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while machines.iter().any(|machine| is_machine(*machine)) {
+        assert!(Instant::now() < deadline, "{machines:?} were left");
+        std::thread::yield_now();
+    }
+    let folder = run.path().display().to_string();
+    let report = cryolab(&["report", &folder]).output().expect("a report");
+    assert_eq!(report.status.code(), Some(130), "{}", String::from_utf8_lossy(&report.stderr));
+    assert!(String::from_utf8_lossy(&report.stdout).contains("interrupted"));
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn two_runs_at_once_do_not_disturb_each_other() {
+    let runs = [Started::with(&QUICK), Started::with(&QUICK)].map(Started::end);
+    for run in runs {
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+    }
+}
+
+/// Waits until a process has started its first machine; the pids of its machines.
+fn await_machine(parent: u32) -> Vec<u32> {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let machines: Vec<u32> =
+            descendants(parent).into_iter().filter(|pid| is_machine(*pid)).collect();
+        if !machines.is_empty() {
+            return machines;
+        }
+        assert!(Instant::now() < deadline, "no machine was started");
+        std::thread::yield_now();
+    }
+}
+
+fn descendants(parent: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    let children = children.unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+    children.flat_map(|child: u32| [vec![child], descendants(child)].concat()).collect()
+}
+
+fn is_machine(pid: u32) -> bool {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    name.starts_with("qemu-system") && !state.contains(") Z ")
+}
