@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::error::{About, Error};
 use crate::store::{Places, Record};
 use crate::watch::{Progress, Watch};
-use crate::{cgroup, checks, freeze, remove, sandbox, stdio};
+use crate::{cgroup, checks, freeze, remove, root, sandbox, stdio};
 
 impl Engine {
     /// Freezes a pod, dumps it, writes the archive, and removes the pod.
@@ -144,6 +144,7 @@ impl Cut<'_> {
                 name: spec.name.clone(),
                 tasks: tasks.into_iter().map(|(_, inner)| inner).collect(),
                 streams: self.record.streams[index].clone(),
+                masked: root::masked_files(spec, &status.root),
                 image_files: checks::image_files(host, status, &spec.image)?,
             });
         }

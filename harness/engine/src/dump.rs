@@ -18,7 +18,8 @@ use crate::checkpoint::Cut;
 use crate::checks;
 use crate::error::{About, Error};
 use crate::host::Namespace;
-use crate::root;
+use crate::root::{self, External};
+use crate::times::Times;
 use crate::watch::Progress;
 
 impl Cut<'_> {
@@ -28,22 +29,24 @@ impl Cut<'_> {
         let host = self.engine.host();
         let carrier = checks::sysv_carrier(host, &self.places, &self.status.containers)?;
         for (spec, container) in self.record.spec.containers.iter().zip(&self.status.containers) {
-            let externals = root::externals(&self.places, spec, &container.root);
-            checks::mounts(host, container, &externals)?;
+            checks::mounts(host, container, &self.externals(spec, container))?;
         }
-        self.dump_from(0, carrier, progress)
+        let times = Times::of(&self.places, &self.record.spec)?;
+        self.dump_from(0, carrier, &times, progress)
     }
 
     fn dump_from(
         &self,
         index: usize,
         carrier: Option<usize>,
+        times: &Times,
         progress: &mut Progress<'_>,
     ) -> Result<Vec<String>, Error> {
         let Some(spec) = self.record.spec.containers.get(index) else {
             let images = self.images(&self.status.containers[0]);
             progress.phase(Phase::PostDump, &self.main_pids()?, Some(&images))?;
             progress.step("files");
+            times.put_back()?;
             return self.gather();
         };
         let container = &self.status.containers[index];
@@ -53,7 +56,7 @@ impl Cut<'_> {
         let mut rest = None;
         let dumped = self.engine.host().dump(&command, &options, progress.left()?, &mut |told| {
             if told.kind == NotificationKind::PostDump {
-                rest = Some(self.dump_from(index + 1, carrier, progress));
+                rest = Some(self.dump_from(index + 1, carrier, times, progress));
             }
             if matches!(rest, Some(Err(_))) { Answer::Fail } else { Answer::Go }
         });
@@ -107,6 +110,10 @@ impl Cut<'_> {
         Ok(command)
     }
 
+    fn externals(&self, spec: &ContainerSpec, container: &ContainerStatus) -> Vec<External> {
+        root::externals(&self.places, &root::masked_files(spec, &container.root))
+    }
+
     fn options<'fd>(
         &self,
         spec: &ContainerSpec,
@@ -123,7 +130,7 @@ impl Cut<'_> {
         let shared = &mut options.shared;
         shared.work = Some(work.as_fd());
         shared.external.push(format!("net[{inode}]:extRootNetNS"));
-        for external in root::externals(&self.places, spec, &container.root) {
+        for external in self.externals(spec, container) {
             let target = external.target.display();
             shared.external.push(format!("mnt[{target}]:{target}"));
         }

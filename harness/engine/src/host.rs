@@ -119,6 +119,20 @@ pub enum Fitting {
     },
 }
 
+impl fmt::Display for Fitting {
+    /// What is being done: `mount proc on /proc`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fitting::Mount(mount) => {
+                write!(f, "mount {} on {}", mount.source.display(), mount.target.display())
+            }
+            Fitting::Folder(path) => write!(f, "make folder {}", path.display()),
+            Fitting::Device { path, .. } => write!(f, "make device {}", path.display()),
+            Fitting::Symlink { path, .. } => write!(f, "make link {}", path.display()),
+        }
+    }
+}
+
 /// Standard input, output and error of a container; what is missing is the container's `/dev/null`.
 #[derive(Debug, Default)]
 pub struct Streams(pub [Option<OwnedFd>; 3]);
@@ -224,10 +238,10 @@ pub trait Host: fmt::Debug {
     /// Reads files as a process in this namespace sees them.
     fn read_in(&self, namespace: (Namespace, &Path), files: &[&Path]) -> io::Result<Vec<Vec<u8>>>;
 
-    /// Makes `eth0` in a network namespace and its other end on the node, which stays down.
+    /// Makes `eth0` in a network namespace and its other end on the node, up and gated.
     fn make_link(&self, net: &Path, link: &Link, node_end: &str) -> io::Result<()>;
-    /// Takes the node's end of a link up or down.
-    fn set_link(&self, node_end: &str, up: bool) -> io::Result<()>;
+    /// Lets a link work, or drops all that crosses it, without a trace in the pod.
+    fn gate_link(&self, node_end: &str, open: bool) -> io::Result<()>;
     /// Removes a link; it may be missing.
     fn remove_link(&self, node_end: &str) -> io::Result<()>;
 

@@ -34,8 +34,10 @@ mod host;
 mod names;
 mod root;
 mod sandbox;
+mod scene;
 mod stdio;
 mod store;
+mod times;
 mod watch;
 mod within;
 

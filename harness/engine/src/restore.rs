@@ -14,9 +14,11 @@ use crate::archive::{self, ArchiveError, ContainerRecord, Manifest, Opened};
 use crate::checkpoint::micros;
 use crate::engine::Engine;
 use crate::error::{About, Error};
-use crate::host::{Host, Streams};
+use crate::host::Streams;
+use crate::scene::Scene;
 use crate::stdio::{self, StdioSet};
 use crate::store::{Places, Record};
+use crate::times::Times;
 use crate::watch::{Progress, Watch};
 use crate::{cgroup, checks, freeze, remove, root, sandbox};
 
@@ -52,10 +54,10 @@ impl Engine {
         progress.step("verify");
         let opened = archive::open(archive).map_err(refused)?;
         check_origin(&opened).map_err(refused)?;
+        let scene = Scene::before(self.host())?;
         let places = self.claim(&opened.manifest.pod.name)?;
         let work = places.work.join("restore");
         progress.work_in(&work);
-        let yards = mount_yards(self.host())?;
         let report = (|| {
             remove::remove_tree(&work)?;
             fs_err::create_dir_all(&work).about("make", &work)?;
@@ -68,7 +70,7 @@ impl Engine {
         if report.is_err() {
             // The first failure is the one to tell.
             let _ = remove::clear(self.host(), &places);
-            let _ = clear_yards(self.host(), &yards);
+            let _ = scene.clear(self.host());
         }
         report
     }
@@ -91,23 +93,6 @@ fn check_space(opened: &Opened, folder: &Path) -> Result<(), Error> {
     }
     let why = format!("{} bytes to unpack, {free} bytes free", opened.bytes());
     Err(std::io::Error::new(std::io::ErrorKind::StorageFull, why)).about("unpack into", folder)
-}
-
-/// Folders in which CRIU builds mount namespaces. One that fails leaves its own behind.
-fn mount_yards(host: &dyn Host) -> Result<Vec<String>, Error> {
-    let folder = Path::new("/tmp");
-    let mut names = host.list(folder).about("list", folder)?;
-    names.retain(|name| name.starts_with(".criu.mntns."));
-    Ok(names)
-}
-
-fn clear_yards(host: &dyn Host, before: &[String]) -> Result<(), Error> {
-    for name in mount_yards(host)?.iter().filter(|name| !before.contains(name)) {
-        let yard = Path::new("/tmp").join(name);
-        host.unmount(&yard).about("unmount", &yard)?;
-        host.remove_folder(&yard).about("remove", &yard)?;
-    }
-    Ok(())
 }
 
 /// A pod on its way out of an archive.
@@ -140,11 +125,13 @@ impl Return<'_> {
         progress.phase(Phase::PreRestore, &[], Some(&images))?;
 
         progress.step("restore");
+        let times = Times::of(self.places, &spec)?;
         self.revive(&streams, progress)?;
         drop(streams);
         progress.step("settle");
         let status = self.record.status(self.places);
         self.settle(&status, progress)?;
+        times.put_back()?;
         let restored = progress.elapsed();
         let tasks = cgroup::tasks(host, &status.containers[0].cgroup)?;
         let pids: Vec<i32> = tasks.iter().map(|(pid, _)| *pid).collect();

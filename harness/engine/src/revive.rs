@@ -132,7 +132,7 @@ impl Return<'_> {
             let file = self.places.pin(namespace).display().to_string();
             options.join_ns.push(JoinNamespace { ns: namespace.name().into(), file });
         }
-        for external in root::externals(self.places, spec, &container.root) {
+        for external in root::externals(self.places, &self.manifest.containers[index].masked) {
             let (target, source) = (external.target.display(), external.source.display());
             options.shared.external.push(format!("mnt[{target}]:{source}"));
         }

@@ -32,7 +32,9 @@ const LINKS: [(&str, &str); 5] = [
 /// Mounts the root on the node. Its upper layer may be filled already.
 ///
 /// No directory is renamed by a redirect and no file is copied up without its data, so that the
-/// upper layer alone says how the root differs from the image.
+/// upper layer alone says how the root differs from the image. The overlay has a UUID of its own,
+/// and says so both when its upper layer is new and when it was filled before: by default it would
+/// say so for a new one only (fs/overlayfs/util.c, `ovl_init_uuid_xattr`).
 pub(crate) fn mount(
     host: &dyn Host,
     spec: &ContainerSpec,
@@ -43,7 +45,7 @@ pub(crate) fn mount(
         fs_err::create_dir_all(folder).about("make", folder)?;
     }
     let options = format!(
-        "lowerdir={},upperdir={},workdir={},redirect_dir=off,metacopy=off,index=off",
+        "lowerdir={},upperdir={},workdir={},redirect_dir=off,metacopy=off,index=off,uuid=on",
         spec.image.display(),
         container.upper.display(),
         work.display()
@@ -93,7 +95,7 @@ pub(crate) fn fittings(places: &Places, spec: &ContainerSpec, root: &Path) -> Ve
         let options = format!("mode=1777,size={mib}m");
         fittings.push(Fitting::Mount(Mount::new("tmpfs", path, options)));
     }
-    let external = externals(places, spec, root);
+    let external = externals(places, &masked_files(spec, root));
     fittings.extend(external.into_iter().map(|external| Fitting::Mount(external.mount())));
     fittings.extend(masked_folders(spec, root));
     fittings
@@ -116,11 +118,17 @@ impl External {
 
 /// The container's mounts from outside: the pod's `/dev/shm`, and the node's `/dev/null` over
 /// masked files.
-pub(crate) fn externals(places: &Places, spec: &ContainerSpec, root: &Path) -> Vec<External> {
+pub(crate) fn externals(places: &Places, masked_files: &[String]) -> Vec<External> {
     let shm = External { target: "/dev/shm".into(), source: places.shm.clone() };
+    let cover = |path: &String| External { target: path.into(), source: "/dev/null".into() };
+    [shm].into_iter().chain(masked_files.iter().map(cover)).collect()
+}
+
+/// Masked paths of a new container that are files. Which there are depends on the kernel, so an
+/// archive says which there were.
+pub(crate) fn masked_files(spec: &ContainerSpec, root: &Path) -> Vec<String> {
     let masked = spec.masked.iter().filter(|path| kind(root, path) == Some(Kind::File));
-    let null = masked.map(|path| External { target: path.into(), source: "/dev/null".into() });
-    [shm].into_iter().chain(null).collect()
+    masked.cloned().collect()
 }
 
 fn masked_folders(spec: &ContainerSpec, root: &Path) -> Vec<Fitting> {

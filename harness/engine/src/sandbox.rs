@@ -8,7 +8,7 @@ use crate::error::{About, Error};
 use crate::host::{Host, Mount, Namespace};
 use crate::store::Places;
 
-/// Makes the sandbox. Its link is gated: the node's end is down.
+/// Makes the sandbox. Its link is up and gated.
 pub(crate) fn make(host: &dyn Host, places: &Places, spec: &PodSpec) -> Result<(), Error> {
     let folder = places.folder.join("ns");
     fs_err::create_dir_all(&folder).about("make", &folder)?;
@@ -40,7 +40,7 @@ pub(crate) fn gate(
     open: bool,
 ) -> Result<(), Error> {
     match spec.link {
-        Some(_) => host.set_link(&places.node_end, open).about("switch link", &places.node_end),
+        Some(_) => host.gate_link(&places.node_end, open).about("gate link", &places.node_end),
         None => Ok(()),
     }
 }

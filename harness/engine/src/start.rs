@@ -49,6 +49,7 @@ impl Engine {
         let mut record = Record::new(spec);
         record.save(places)?;
         sandbox::make(self.host(), places, spec)?;
+        sandbox::gate(self.host(), places, spec, true)?;
         for container in &spec.containers {
             let given = match container.stdio {
                 Stdio::Pipe => streams.take(&container.name),
@@ -58,7 +59,6 @@ impl Engine {
             record.pids.push(self.start_container(places, container, given)?);
             record.save(places)?;
         }
-        sandbox::gate(self.host(), places, spec, true)?;
         Ok(record.status(places))
     }
 

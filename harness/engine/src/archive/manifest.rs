@@ -53,6 +53,8 @@ pub struct ContainerRecord {
     pub tasks: Vec<i32>,
     /// The pipes that were its standard streams, by the kernel's names at the checkpoint.
     pub streams: [Option<String>; 3],
+    /// Files that were masked, each by a mount from outside.
+    pub masked: Vec<String>,
     /// Files of its image that its tasks have open or mapped: they must be the same where it comes
     /// back. CRIU checks only their lengths. By path in the container.
     pub image_files: BTreeMap<String, Member>,

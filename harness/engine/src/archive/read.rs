@@ -154,6 +154,11 @@ fn check(manifest: &Manifest) -> Result<(), ArchiveError> {
     if !named.eq(manifest.pod.containers.iter().map(|container| &container.name)) {
         return wrong("containers are not those of the pod".to_owned());
     }
+    for (container, spec) in manifest.containers.iter().zip(&manifest.pod.containers) {
+        if let Some(path) = container.masked.iter().find(|path| !spec.masked.contains(path)) {
+            return wrong(format!("container {}: {path} is not to be masked", spec.name));
+        }
+    }
     let members = &manifest.members;
     if let Some(name) = members.keys().find(|name| !manifest::is_member(name, &manifest.containers))
     {

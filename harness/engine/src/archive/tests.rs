@@ -66,6 +66,7 @@ fn manifest(work: &Path) -> Manifest {
             name: "main".into(),
             tasks: vec![1, 7],
             streams: [Some("pipe:[11]".into()), Some("pipe:[12]".into()), None],
+            masked: vec!["/proc/kcore".into()],
             image_files: BTreeMap::from([(
                 "/counter".into(),
                 Member { bytes: 5, xxh3: model::Digest(7) },
@@ -226,6 +227,15 @@ fn a_manifest_with_a_pod_of_a_dangerous_name_is_refused() {
     manifest.pod.name = "../../etc".into();
     let (_work, path) = forged(&manifest, &[]);
     assert!(why(&path).starts_with("manifest.json: pod ../../etc: name"), "{}", why(&path));
+}
+
+#[test]
+fn a_mount_that_the_pod_does_not_ask_for_is_refused() {
+    let work = folder();
+    let mut manifest = manifest(work.path());
+    manifest.containers[0].masked.push("/etc/passwd".into());
+    let (_work, path) = forged(&manifest, &[]);
+    assert_eq!(why(&path), "manifest.json: container main: /etc/passwd is not to be masked");
 }
 
 #[test]

@@ -118,7 +118,6 @@ fn begin(process: &Process, streams: &Streams, mut made: io::PipeWriter) -> Resu
             }
             nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).doing("make a cgroup namespace")?;
             build_root(root, fittings)?;
-            nix::unistd::setsid().doing("begin a session")?;
         }
         Home::Of(pid) => {
             join_all(*pid)?;
@@ -155,7 +154,7 @@ fn build_root(root: &Path, fittings: &[Fitting]) -> Result<(), SpawnError> {
     nix::mount::mount(none, "/", none, private, none).doing("make mounts private")?;
     let folder = within::open_folder(root).doing("open the root")?;
     for fitting in fittings {
-        fit(&folder, fitting).doing(&format!("fit {fitting:?}"))?;
+        fit(&folder, fitting).doing(&fitting.to_string())?;
     }
     nix::unistd::fchdir(&folder).doing("enter the root")?;
     nix::unistd::pivot_root(".", ".").doing("pivot the root")?;
@@ -191,7 +190,9 @@ fn fit(root: &OwnedFd, fitting: &Fitting) -> io::Result<()> {
 
 /// Becomes the program. Comes back only with what failed.
 fn execute(process: &Process, streams: &Streams) -> SpawnError {
-    let prepared = connect(streams)
+    let session = nix::unistd::setsid().map(drop).doing("begin a session");
+    let prepared = session
+        .and_then(|()| connect(streams))
         .and_then(|()| limit(process))
         .and_then(|()| nix::unistd::chdir(&process.directory).doing("enter its folder"))
         .and_then(|()| change_user(process));

@@ -143,8 +143,8 @@ impl Host for LinuxHost {
         network::make_link(net, link, node_end)
     }
 
-    fn set_link(&self, node_end: &str, up: bool) -> io::Result<()> {
-        sys::set_device(node_end, up)
+    fn gate_link(&self, node_end: &str, open: bool) -> io::Result<()> {
+        if open { network::open_gate(node_end) } else { network::close_gate(node_end) }
     }
 
     fn remove_link(&self, node_end: &str) -> io::Result<()> {

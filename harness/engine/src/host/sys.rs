@@ -89,6 +89,29 @@ pub(super) fn close_on_exec_from(first: u32) -> io::Result<()> {
 
 /// Takes a network device of this process's namespace up or down.
 pub(super) fn set_device(name: &str, up: bool) -> io::Result<()> {
+    let (socket, mut request) = device(name)?;
+    let flag = libc::IFF_UP as libc::c_short;
+    // SAFETY: the kernel has written the flags, and they are a plain number.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    request.ifr_ifru.ifru_flags = if up { flags | flag } else { flags & !flag };
+    // SAFETY: the kernel reads name and flags of this ifreq.
+    Errno::result(unsafe {
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request)
+    })?;
+    Ok(())
+}
+
+/// Whether a network device of this process's namespace is up and has a carrier, by the word of
+/// the kernel's link watch: only then have routes and addresses followed.
+pub(super) fn device_runs(name: &str) -> io::Result<bool> {
+    let (_, request) = device(name)?;
+    // SAFETY: the kernel has written the flags, and they are a plain number.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    Ok(flags & libc::IFF_RUNNING as libc::c_short != 0)
+}
+
+/// A network device's flags, and a socket by which they can be set.
+fn device(name: &str) -> io::Result<(OwnedFd, libc::ifreq)> {
     let socket = nix::sys::socket::socket(
         AddressFamily::Inet,
         SockType::Datagram,
@@ -107,15 +130,7 @@ pub(super) fn set_device(name: &str, up: bool) -> io::Result<()> {
     Errno::result(unsafe {
         libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request)
     })?;
-    let flag = libc::IFF_UP as libc::c_short;
-    // SAFETY: the kernel has just written the flags, and they are a plain number.
-    let flags = unsafe { request.ifr_ifru.ifru_flags };
-    request.ifr_ifru.ifru_flags = if up { flags | flag } else { flags & !flag };
-    // SAFETY: the kernel reads name and flags of this ifreq.
-    Errno::result(unsafe {
-        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request)
-    })?;
-    Ok(())
+    Ok((socket, request))
 }
 
 /// Every signal back to its default, none blocked: the program must not inherit that the Rust

@@ -23,11 +23,12 @@ pub(crate) fn container(
     facts: &mut Facts,
 ) -> Result<()> {
     let prefix = &container.prefix;
-    let upper = Tree::new(&container.status.upper, format!("{prefix}root."))?;
+    let proc = PathBuf::from(format!("/proc/{}", container.status.pid));
+    let mut upper = Tree::new(&container.status.upper, format!("{prefix}root."))?;
+    upper.image = image(&proc)?;
     upper.walk(watches, facts)?;
     let shm = Tree::new(&pod.status.shm, String::new())?.device;
     let mut seen = BTreeSet::from([shm]);
-    let proc = PathBuf::from(format!("/proc/{}", container.status.pid));
     for (point, device) in tmpfs_mounts(&proc)? {
         let below = point.trim_end_matches('/');
         let inside = proc.join("root").join(&point[1..]);
@@ -47,6 +48,17 @@ pub(crate) fn pod(pod: &Pod<'_>, watches: &Watches, facts: &mut Facts) -> Result
 
 /// Device numbers, major and minor.
 type Device = (u64, u64);
+
+/// The lower layer of the container's root, as the node calls it.
+fn image(proc: &Path) -> Result<Option<PathBuf>> {
+    let text = read::text(proc.join("mountinfo"))?;
+    let lower = |line: &str| {
+        let (head, tail) = line.split_once(" - overlay ")?;
+        let options = tail.rsplit(' ').next().filter(|_| head.split(' ').nth(4) == Some("/"))?;
+        options.split(',').find_map(|option| option.strip_prefix("lowerdir=")).map(unescaped)
+    };
+    Ok(text.lines().find_map(lower).map(PathBuf::from))
+}
 
 /// Mount points of type tmpfs, and their devices.
 fn tmpfs_mounts(proc: &Path) -> Result<Vec<(String, Device)>> {
@@ -74,12 +86,14 @@ struct Tree<'a> {
     root: &'a Path,
     prefix: String,
     device: Device,
+    /// What the overlay has below this tree.
+    image: Option<PathBuf>,
 }
 
 impl<'a> Tree<'a> {
     fn new(root: &'a Path, prefix: String) -> Result<Self> {
         let meta = root.metadata().map_err(|source| Error::read(root, source))?;
-        Ok(Tree { root, prefix, device: (major(meta.dev()), minor(meta.dev())) })
+        Ok(Tree { root, prefix, device: (major(meta.dev()), minor(meta.dev())), image: None })
     }
 
     fn walk(&self, watches: &Watches, facts: &mut Facts) -> Result<()> {
@@ -107,6 +121,9 @@ impl Walk<'_> {
             return Ok(());
         }
         let name = self.name(path);
+        if self.is_copy(path, &meta)? {
+            return self.body(path, &name, &meta);
+        }
         let mut put = |key: &str, value: String| self.facts.put(format!("{name}.{key}"), value);
         put("type", kind(&meta).to_owned());
         put("mode", format!("{:o}", meta.mode() & 0o7777));
@@ -124,6 +141,23 @@ impl Walk<'_> {
         }
         self.attributes(path, &name)?;
         self.body(path, &name, &meta)
+    }
+
+    /// Whether this is a folder of the image that the overlay has copied up, and nobody changed:
+    /// the container sees no difference.
+    fn is_copy(&self, path: &Path, meta: &Metadata) -> Result<bool> {
+        let Some(image) = self.tree.image.as_ref().filter(|_| meta.is_dir()) else {
+            return Ok(false);
+        };
+        let below = image.join(path.strip_prefix(self.tree.root).unwrap_or(path));
+        let Ok(below) = below.symlink_metadata() else { return Ok(false) };
+        let seen = |meta: &Metadata| {
+            (meta.mode(), meta.uid(), meta.gid(), meta.mtime(), meta.mtime_nsec())
+        };
+        let attributes = sys::attributes(path).map_err(|source| Error::read(path, source))?;
+        let own = attributes.iter().all(|(key, _)| key.starts_with("trusted.overlay."));
+        let opaque = attributes.iter().any(|(key, _)| key == "trusted.overlay.opaque");
+        Ok(seen(meta) == seen(&below) && own && !opaque)
     }
 
     fn name(&self, path: &Path) -> String {
