@@ -119,7 +119,7 @@ fn a_killed_run_leaves_no_machine_and_a_record_that_can_be_drawn() {
     let deadline = Instant::now() + Duration::from_secs(10);
     while machines.iter().any(|machine| is_machine(*machine)) {
         assert!(Instant::now() < deadline, "{machines:?} were left");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(20));
     }
     let folder = run.path().display().to_string();
     let report = cryolab(&["report", &folder]).output().expect("a report");
@@ -146,7 +146,7 @@ fn await_machine(parent: u32) -> Vec<u32> {
             return machines;
         }
         assert!(Instant::now() < deadline, "no machine was started");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(20));
     }
 }
 
