@@ -106,7 +106,7 @@ impl Session {
         self.run(Request::PreDump, Some(opts), Some(log), deadline, callback).map(drop)
     }
 
-    /// Dumps a tree of tasks.
+    /// Dumps a tree of tasks. The time that the callback takes does not count for the deadline.
     ///
     /// # Errors
     /// As [`Session::version`].
@@ -161,7 +161,7 @@ impl Session {
         request: Request,
         opts: Option<wire::Options>,
         log: Option<Log<'_>>,
-        deadline: Instant,
+        mut deadline: Instant,
         callback: Callback<'_>,
     ) -> Result<Response, Error> {
         if let Some(log) = log {
@@ -173,7 +173,10 @@ impl Session {
         loop {
             match self.receive(request, deadline)? {
                 Next::Packet(response, fds) if response.r#type() == RequestType::Notify => {
+                    let began = Instant::now();
                     self.notify(request, *response, fds, callback)?;
+                    // It is CRIU that may not take longer; the caller may look around at leisure.
+                    deadline += began.elapsed();
                 }
                 Next::Packet(response, _) => return self.finish(request, *response, log, deadline),
                 Next::Late => return Err(Error::Deadline(self.report(request, None, log, None))),
