@@ -65,15 +65,18 @@ fn target() -> PathBuf {
     repository().join("target")
 }
 
-/// Runs cargo and passes on what it says, but for the line that says that all is done.
+/// Runs cargo and passes on what it says; when it had nothing to build, it says nothing.
 fn run_quietly(mut command: Command) -> Result<()> {
     let mut child = command.stderr(Stdio::piped()).spawn().context("start cargo")?;
     if let Some(stderr) = child.stderr.take() {
+        let mut said = false;
         for line in BufReader::new(stderr).split(b'\n') {
             let line = line.context("read what cargo says")?;
             let line = String::from_utf8_lossy(&line);
-            if !line.trim_start().starts_with("Finished ") {
+            // The line of the end, with the time that it took.
+            if said || !line.trim_start().starts_with("Finished ") {
                 eprintln!("{line}");
+                said = true;
             }
         }
     }

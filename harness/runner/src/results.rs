@@ -41,8 +41,33 @@ pub struct Results {
     pub host: Option<Host>,
     /// The signal that ended it early, if one did.
     pub interrupted: Option<String>,
+    /// Where the time went.
+    pub spent_ms: Spent,
     /// All cells, in order.
     pub cells: Vec<CellResult>,
+}
+
+/// Where the time of a run went, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Spent {
+    /// Until the first cell began: images, and the choice of the accelerator.
+    pub images: u64,
+    /// From the first cell to the end.
+    pub cells: u64,
+}
+
+impl Spent {
+    fn of(events: &[Recorded]) -> Self {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else {
+            return Spent::default();
+        };
+        let is_start = |it: &&Recorded| matches!(it.event, Event::CellStarted { .. });
+        let cells = events.iter().find(is_start).unwrap_or(last);
+        let ms = |from: &Recorded, to: &Recorded| {
+            u64::try_from(to.at.as_millisecond() - from.at.as_millisecond()).unwrap_or(0)
+        };
+        Spent { images: ms(first, cells), cells: ms(cells, last) }
+    }
 }
 
 /// A cell, as `results.json` tells it.
@@ -150,6 +175,7 @@ impl Results {
             started: events.first().map_or(Timestamp::UNIX_EPOCH, |first| first.at),
             host: None,
             interrupted: None,
+            spent_ms: Spent::of(events),
             cells: Vec::new(),
         };
         for recorded in events {

@@ -210,15 +210,25 @@ impl LevelVerdict {
     }
 }
 
-/// One line for a list of differences: the first unknown one in words, and how many more.
+/// One line for a list of differences: the first one that is news, in words, and how many more
+/// there are; known losses are counted apart.
 #[must_use]
 pub fn in_words<'a>(differences: impl IntoIterator<Item = &'a Difference>) -> String {
-    let mut all: Vec<&Difference> = differences.into_iter().collect();
-    all.sort_by_key(|difference| difference.known.is_some());
-    match all.as_slice() {
-        [] => String::new(),
-        [only] => only.in_words(),
-        [first, rest @ ..] => format!("{} (and {} more)", first.in_words(), rest.len()),
+    let (known, news): (Vec<&Difference>, Vec<_>) =
+        differences.into_iter().partition(|difference| difference.known.is_some());
+    let losses = match known.len() {
+        1 => "1 known loss".to_owned(),
+        count => format!("{count} known losses"),
+    };
+    match (news.as_slice(), known.as_slice()) {
+        ([], []) => String::new(),
+        ([], [first, ..]) => format!("{losses}, such as: {}", first.in_words()),
+        ([only], []) => only.in_words(),
+        ([only], _) => format!("{} (and {losses})", only.in_words()),
+        ([first, rest @ ..], []) => format!("{} (and {} more)", first.in_words(), rest.len()),
+        ([first, rest @ ..], _) => {
+            format!("{} (and {} more, and {losses})", first.in_words(), rest.len())
+        }
     }
 }
 
@@ -256,7 +266,10 @@ mod tests {
     #[test]
     fn the_first_unknown_difference_speaks_for_all() {
         let all = [differs("task.1.a", Some("lost by CRIU")), differs("task.1.nice", None)];
-        assert_eq!(in_words(&all), "task.1.nice was `0`, is `7` (and 1 more)");
+        assert_eq!(in_words(&all), "task.1.nice was `0`, is `7` (and 1 known loss)");
+        assert_eq!(in_words(&all[..1]), "1 known loss, such as: task.1.a was `0`, is `7`");
+        let news = [all[1].clone(), all[1].clone()];
+        assert_eq!(in_words(&news), "task.1.nice was `0`, is `7` (and 1 more)");
     }
 
     #[test]

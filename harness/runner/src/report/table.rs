@@ -74,10 +74,13 @@ fn remarks(results: &Results) -> String {
 fn footer(results: &Results, folder: &str) -> String {
     let good = results.cells.iter().filter(|cell| cell.as_expected()).count();
     let all = results.cells.len();
+    let [images, cells] =
+        [results.spent_ms.images, results.spent_ms.cells].map(|ms| ms.div_ceil(1000));
     format!(
-        "\n{good} of {all} as expected. Times in seconds. Levels: self, kernel, memory, images, \
-         outside; = equal, - not run, else differences.\nWhere to look: {folder}/cells/CELL, \
-         again by its rerun.sh\n"
+        "\n{good} of {all} as expected, after {images} s for images and {cells} s for cells.\n\
+         Times in seconds. Levels: self, kernel, memory, images, outside; = equal, - not run, \
+         else differences.\n\
+         Where to look: {folder}/cells/CELL, again by its rerun.sh\n"
     )
 }
 
