@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use vm_images::{Bars, Cache, Images, Made, Want, WorkloadImage, host};
+use vm_images::host::{self, Purpose};
+use vm_images::{Bars, Cache, Images, Made, Want, WorkloadImage};
 
 fn main() -> anyhow::Result<()> {
     let started = Instant::now();
     let progress = Arc::new(Bars::default());
-    host::ensure_tools(&*progress)?;
+    host::ensure_tools(Purpose::Run, &*progress)?;
     let images = Images::new(Cache::open()?, progress);
     let mut wants = Vec::new();
     for argument in std::env::args().skip(1) {

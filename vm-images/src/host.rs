@@ -3,21 +3,37 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use crate::{Error, Progress, command};
 
-/// Programs and the Debian packages that hold them.
+/// What programs are needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Running nodes from images that are in the cache.
+    Run,
+    /// Building images too.
+    Build,
+}
+
+/// Programs and the Debian packages that hold them; for [`Purpose::Run`] the first of them.
 const TOOLS: [(&str, &str); 9] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
-    ("mmdebstrap", "mmdebstrap"),
     ("mkfs.erofs", "erofs-utils"),
     ("mke2fs", "e2fsprogs"),
+    ("apt-get", "apt"),
+    ("mmdebstrap", "mmdebstrap"),
     ("depmod", "kmod"),
     ("dpkg-deb", "dpkg"),
-    ("apt-get", "apt"),
     ("gpgv", "gpgv"),
     ("tar", "tar"),
 ];
+
+/// How many of [`TOOLS`] are for [`Purpose::Run`].
+const RUN: usize = 4;
+
+/// Images are built two at a time; only one of the builders installs.
+static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// Without root, namespaces with several users are made by this.
 const UNPRIVILEGED: (&str, &str) = ("newuidmap", "uidmap");
@@ -38,15 +54,17 @@ pub(crate) fn is_root() -> bool {
     fs_err::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// Sees to it that the host has what images are built with and nodes run on.
+/// Sees to it that the host has the programs for a purpose.
 ///
-/// What is missing is installed by apt, as root or through sudo, after saying so. Where that cannot
-/// be done, one error says what to install.
-pub fn ensure_tools(progress: &dyn Progress) -> Result<(), Error> {
-    let missing = missing_tools(is_root(), &is_there);
-    if missing.is_empty() {
+/// When one of them is missing, all are installed that may be needed later, by apt, as root or
+/// through sudo, after saying so. Where that cannot be done, one error says what to install.
+/// Building images asks for its tools by itself, when something is to be built.
+pub fn ensure_tools(purpose: Purpose, progress: &dyn Progress) -> Result<(), Error> {
+    let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    if missing_tools(purpose, is_root(), &is_there).is_empty() {
         return Ok(());
     }
+    let missing = missing_tools(Purpose::Build, is_root(), &is_there);
     let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
     let line = apt_line(&packages);
     let lacking = |missing: &[(&str, &str)], remedy| {
@@ -58,7 +76,7 @@ pub fn ensure_tools(progress: &dyn Progress) -> Result<(), Error> {
     if let Err(error) = install(&installer, &packages, progress) {
         return Err(lacking(&missing, format!("{}; it was tried: {error}", remedy(&line))));
     }
-    let still = missing_tools(is_root(), &is_there);
+    let still = missing_tools(purpose, is_root(), &is_there);
     if still.is_empty() {
         return Ok(());
     }
@@ -69,10 +87,17 @@ fn is_there(program: &str) -> bool {
     command::find(program).is_some()
 }
 
-fn missing_tools(root: bool, has: &dyn Fn(&str) -> bool) -> Vec<(&'static str, &'static str)> {
+fn missing_tools(
+    purpose: Purpose,
+    root: bool,
+    has: &dyn Fn(&str) -> bool,
+) -> Vec<(&'static str, &'static str)> {
+    let lacks = |(program, _): &(&str, &str)| !has(program);
+    if purpose == Purpose::Run {
+        return TOOLS[..RUN].iter().copied().filter(lacks).collect();
+    }
     let unprivileged = (!root).then_some(UNPRIVILEGED);
-    let mut missing: Vec<_> =
-        TOOLS.into_iter().chain(unprivileged).filter(|(program, _)| !has(program)).collect();
+    let mut missing: Vec<_> = TOOLS.into_iter().chain(unprivileged).filter(lacks).collect();
     if debian_keyring().is_none() && std::env::var_os("CRYOLAB_KEYRING").is_none() {
         missing.push((KEYRINGS[1], "debian-archive-keyring"));
     }
@@ -142,10 +167,18 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told_by_program_and_package() {
-        let missing = missing_tools(true, &|program| program != "mkfs.erofs");
+        let missing = missing_tools(Purpose::Build, true, &|program| program != "mkfs.erofs");
         assert!(missing.contains(&("mkfs.erofs", "erofs-utils")));
         assert!(!missing.iter().any(|(program, _)| *program == "newuidmap"));
-        let missing = missing_tools(false, &|_| false);
+        let missing = missing_tools(Purpose::Build, false, &|_| false);
         assert!(missing.contains(&("newuidmap", "uidmap")));
+    }
+
+    #[test]
+    fn who_only_runs_nodes_needs_no_builder() {
+        let builders = ["mmdebstrap", "depmod", "newuidmap"];
+        let has = |program: &str| !builders.contains(&program);
+        assert!(missing_tools(Purpose::Run, false, &has).is_empty());
+        assert_eq!(missing_tools(Purpose::Build, false, &has).len(), builders.len());
     }
 }

@@ -13,6 +13,7 @@ use crate::build::debian::{self, System};
 use crate::build::workload::{self, WorkloadImage};
 use crate::build::{criu, disk, initramfs, kernel};
 use crate::cache::{self, Cache, Key};
+use crate::host::{self, Purpose};
 use crate::selector::{Criu, Kernel};
 use crate::{Error, Progress, Step, Suite};
 
@@ -280,6 +281,7 @@ impl Images {
         let mut built = false;
         let entry = self.cache.make(kind, key, &*self.progress, |entry| {
             built = true;
+            host::ensure_tools(Purpose::Build, &*self.progress)?;
             let step = self.progress.begin(what);
             build(entry, &*step)?;
             step.finish(&format!("built, {} MiB", cache::size(entry)? >> 20));

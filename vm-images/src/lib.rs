@@ -6,11 +6,12 @@
 //!
 //! ```no_run
 //! use std::sync::Arc;
-//! use vm_images::{Bars, Cache, Images, host};
+//! use vm_images::host::{self, Purpose};
+//! use vm_images::{Bars, Cache, Images};
 //!
 //! # fn main() -> Result<(), vm_images::Error> {
 //! let progress = Arc::new(Bars::default());
-//! host::ensure_tools(&*progress)?;
+//! host::ensure_tools(Purpose::Run, &*progress)?;
 //! let images = Images::new(Cache::open()?, progress);
 //! for kernel in images.resolve_kernel("trixie-backports/6.18", None)? {
 //!     println!("{}", images.ensure_kernel(&kernel)?.image.display());

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use runner::cell::Axes;
 use serde::Serialize;
-use vm_images::{Bars, Cache, CriuListing, Images, KernelListing, Suite, host};
+use vm_images::host::{self, Purpose};
+use vm_images::{Bars, Cache, CriuListing, Images, KernelListing, Suite};
 
 use crate::arguments::{ImageKind, ImagesCommand};
 use crate::selection::workloads;
@@ -45,7 +46,7 @@ pub(crate) fn run(command: &ImagesCommand) -> Result<u8, Exit> {
 }
 
 fn images() -> Result<Images, Exit> {
-    host::ensure_tools(&Bars::default()).map_err(failed)?;
+    host::ensure_tools(Purpose::Run, &Bars::default()).map_err(failed)?;
     Ok(Images::new(Cache::open().map_err(failed)?, Arc::new(Bars::default())))
 }
 

@@ -9,9 +9,10 @@ use runner::cell::{Cell, Pick};
 use runner::stage::Supply;
 use runner::workload::{Root, Workload};
 use vm::{Disk, Machine};
+use vm_images::host::{self, Purpose};
 use vm_images::{
     Bars, Cache, Criu, CriuImage, Images, Kernel, KernelImage, Progress, Silent, Suite, Want,
-    WorkloadImage, host,
+    WorkloadImage,
 };
 
 use crate::places;
@@ -77,7 +78,7 @@ impl Catalogue {
 
     fn ensure_tools(&mut self) -> Result<(), Exit> {
         if !self.tools {
-            host::ensure_tools(&Bars::default()).map_err(failed)?;
+            host::ensure_tools(Purpose::Run, &Bars::default()).map_err(failed)?;
             self.tools = true;
         }
         Ok(())
