@@ -98,8 +98,8 @@ fn an_interrupt_takes_everything_down_and_leaves_a_whole_record() {
     let pid = run.child.id();
     let machines = await_machine(pid);
     let began = Instant::now();
-    let killed = Command::new("kill").args(["-INT", &pid.to_string()]).status().expect("kill");
-    assert!(killed.success());
+    let target = nix::unistd::Pid::from_raw(pid.cast_signed());
+    nix::sys::signal::kill(target, nix::sys::signal::Signal::SIGINT).expect("a signal");
     let run = run.end();
     assert!(began.elapsed() < Duration::from_secs(10), "took {:?}", began.elapsed());
     assert_eq!(run.code, Some(130), "{}", run.stderr);

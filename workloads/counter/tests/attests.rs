@@ -6,6 +6,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use rstest::rstest;
 use tempfile::TempDir;
 
@@ -37,7 +39,8 @@ impl Counter {
 
     /// Sends SIGTERM; what the counter says then, and its exit code.
     fn verdict(mut self) -> (String, Option<i32>) {
-        run("kill", &["-TERM", &self.pid()]);
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        nix::sys::signal::kill(pid, Signal::SIGTERM).expect("a signal");
         let mut said = String::new();
         self.stdout.read_to_string(&mut said).expect("text");
         (said, self.child.wait().expect("its end").code())
