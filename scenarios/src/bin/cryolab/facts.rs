@@ -21,6 +21,7 @@ struct Facts {
 
 #[derive(Serialize)]
 struct Fact {
+    #[serde(rename = "name")]
     pattern: &'static str,
     kind: &'static str,
     /// The class within which ids are renamed.
@@ -31,6 +32,7 @@ struct Fact {
 
 #[derive(Serialize)]
 struct Tolerance {
+    #[serde(rename = "fact")]
     pattern: &'static str,
     reason: &'static str,
     source: &'static str,
