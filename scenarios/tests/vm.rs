@@ -156,8 +156,9 @@ fn descendants(parent: u32) -> Vec<u32> {
     children.flat_map(|child: u32| [vec![child], descendants(child)].concat()).collect()
 }
 
+/// A QEMU that runs a machine, and not one that is asked for its version.
 fn is_machine(pid: u32) -> bool {
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    name.starts_with("qemu-system") && !state.contains(") Z ")
+    words.starts_with("qemu-system") && words.contains("-machine") && !state.contains(") Z ")
 }

@@ -39,7 +39,9 @@ impl Qemu {
         let unusable = |why| Error::QemuUnusable { program: program.to_owned(), why };
         let mut command = Command::new(program);
         let output = command.arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
-        let output = output.await.map_err(|error| match error.kind() {
+        // A task of its own: whoever gives up waiting leaves no process that nobody waits for.
+        let output = tokio::spawn(output).await.map_err(|error| unusable(error.to_string()))?;
+        let output = output.map_err(|error| match error.kind() {
             ErrorKind::NotFound => Error::QemuMissing { program: program.to_owned() },
             _ => unusable(error.to_string()),
         })?;
