@@ -1,7 +1,7 @@
 //! The witness and the judge.
 //!
-//! [`capture`] observes a frozen pod: everything that the kernel shows about its tasks, and every
-//! page of their memory, as named facts of a kind. [`compare`] holds two captures against each
+//! [`capture()`] observes a frozen pod: everything that the kernel shows about its tasks, and every
+//! page of their memory, as named facts of a kind. [`compare()`] holds two captures against each
 //! other; it does no I/O and cannot fail. What is compared how stands in [`registry`], what may
 //! differ and why in [`tolerance`].
 
