@@ -1,6 +1,6 @@
 //! Workloads: programs in a container that carry state and can prove it, described by data.
 //!
-//! A folder with a `workload.toml` is a workload. What the file may say stands in [`mod@file`];
+//! A folder with a `workload.toml` is a workload. What the file may say stands in `workload/file.rs`;
 //! this module is what the rest of the harness sees of it.
 
 mod file;
