@@ -19,8 +19,8 @@ pub const IN_PLACE: Scenario = Scenario {
 const NODE: NodeName = NodeName("node");
 
 async fn once(stage: &mut Stage) -> Result<(), Stop> {
-    stage.attach_data(DATA_MIB)?;
-    stage.boot(NODE).await?;
+    stage.node(NODE, DATA_MIB)?;
+    stage.fork(NODE).await?;
     stage.start(NODE).await?;
     stage.checkpoint(NODE).await?;
     stage.restore(NODE).await?;

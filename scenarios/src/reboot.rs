@@ -22,8 +22,8 @@ pub const REBOOT: Scenario = Scenario {
 const NODE: NodeName = NodeName("node");
 
 async fn orderly(stage: &mut Stage) -> Result<(), Stop> {
-    stage.attach_data(DATA_MIB)?;
-    stage.boot(NODE).await?;
+    stage.node(NODE, DATA_MIB)?;
+    stage.fork(NODE).await?;
     stage.start(NODE).await?;
     stage.checkpoint(NODE).await?;
     stage.shut_down(NODE, Shutdown::Reboot).await?;

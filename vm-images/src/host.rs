@@ -17,7 +17,7 @@ pub enum Purpose {
 }
 
 /// Programs and the Debian packages that hold them; for [`Purpose::Run`] the first of them.
-const TOOLS: [(&str, &str); 9] = [
+const TOOLS: [(&str, &str); 10] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("mkfs.erofs", "erofs-utils"),
     ("mke2fs", "e2fsprogs"),
@@ -27,12 +27,13 @@ const TOOLS: [(&str, &str); 9] = [
     ("dpkg-deb", "dpkg"),
     ("gpgv", "gpgv"),
     ("tar", "tar"),
+    ("openssl", "openssl"),
 ];
 
 /// How many of [`TOOLS`] are for [`Purpose::Run`].
 const RUN: usize = 4;
 
-/// Images are built two at a time; only one of the builders installs.
+/// Images are built several at a time; only one of the builders installs.
 static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// Without root, namespaces with several users are made by this.

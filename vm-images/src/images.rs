@@ -1,5 +1,6 @@
 //! The face of this room: what there is, and having it built.
 
+use std::os::unix::fs::MetadataExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use fs_err as fs;
 use crate::apt::{Apt, Package};
 use crate::build::debian::{self, System};
 use crate::build::workload::{self, WorkloadImage};
-use crate::build::{criu, disk, initramfs, kernel};
-use crate::cache::{self, Cache, Key};
+use crate::build::{criu, disk, initramfs, kernel, protos, selinux};
+use crate::cache::{self, Bound, Cache, Key, Kind};
 use crate::host::{self, Purpose};
 use crate::selector::{Criu, Kernel};
 use crate::{Error, Progress, Step, Suite};
@@ -44,6 +45,12 @@ pub(crate) const CRIU_SUITES: [Suite; 5] =
 /// Names of disks in their entries.
 const ROOT: &str = "root.erofs";
 const INITRAMFS: &str = "initramfs.cpio";
+
+/// A new agent makes a new initramfs of every kernel: so many are kept.
+const INITRAMFS_KEPT: Bound = Bound::Entries(24);
+
+/// How many are built at once: while some are downloaded, others are unpacked and written.
+const AT_ONCE: usize = 4;
 
 /// All images of this host: what there is, and what was built.
 #[derive(Debug)]
@@ -117,18 +124,19 @@ impl Images {
     /// A kernel, built if it was not.
     pub fn ensure_kernel(&self, kernel: &Kernel) -> Result<KernelImage, Error> {
         let entry = self.make(
-            "kernels",
+            Kind::Kernels,
             &kernel_key(kernel)?,
             &format!("kernel {kernel}"),
             |entry, step| match kernel {
-                Kernel::File { image, modules } => {
+                Kernel::File { image, modules, .. } => {
                     kernel::from_files(image, modules.as_deref(), entry)
                 }
-                Kernel::Debian { suite, release, packages, .. } => {
+                Kernel::Debian { suite, release, packages, unlisted, .. } => {
                     let debs = tempfile::tempdir_in(entry)?;
                     let paths = self.apt.download(*suite, packages, debs.path(), step)?;
+                    let unlisted = self.unlisted(kernel, *suite, unlisted, debs.path(), step)?;
                     step.say("unpacking, writing the disk of modules");
-                    kernel::from_packages(&paths, release, entry)
+                    kernel::from_packages(&paths, &unlisted, release, entry)
                 }
             },
         )?;
@@ -140,21 +148,44 @@ impl Images {
         })
     }
 
+    /// Packages of a kernel that the suite no longer lists, from the mirror's pool.
+    fn unlisted(
+        &self,
+        kernel: &Kernel,
+        suite: Suite,
+        packages: &[Package],
+        into: &Path,
+        step: &dyn Step,
+    ) -> Result<Vec<PathBuf>, Error> {
+        let mut paths = Vec::new();
+        for package in packages {
+            step.say(&format!("downloading {}, which the suite no longer lists", package.name));
+            let gone = || Error::content(kernel, &format!("{} is gone", package.name));
+            paths.push(self.apt.unlisted(suite, package, into)?.ok_or_else(gone)?);
+        }
+        Ok(paths)
+    }
+
     /// The initramfs of a kernel with `agent` (a static executable) as its `/init`.
     pub fn ensure_initramfs(&self, agent: &Path, kernel: &KernelImage) -> Result<PathBuf, Error> {
         let mut key = Key::new(&kernel.release, initramfs::RECIPE).with_file(agent)?;
         for module in cache::files(&kernel.early)? {
             key = key.with_file(&module)?;
         }
-        let entry = self.cache.make("initramfs", &key, &*self.progress, |entry| {
+        let mut built = false;
+        let entry = self.cache.make(Kind::Initramfs, &key, &*self.progress, |entry| {
+            built = true;
             initramfs::write(agent, &kernel.early, &entry.join(INITRAMFS))
         })?;
+        if built {
+            self.cache.trim(Kind::Initramfs, INITRAMFS_KEPT)?;
+        }
         Ok(entry.join(INITRAMFS))
     }
 
     /// The root of nodes: what this room and the contract of hooks promise; no kernel, no CRIU.
     pub fn ensure_rootfs(&self) -> Result<PathBuf, Error> {
-        self.ensure_system("rootfs", "node root", NODE)
+        self.ensure_system(Kind::Rootfs, "node root", NODE)
     }
 
     /// A CRIU with its libraries and its image schema, built if it was not.
@@ -163,22 +194,42 @@ impl Images {
         let entry = match criu {
             Criu::Debian { suite, .. } => {
                 let (key, packages) = self.criu_key(*suite)?;
-                self.make("criu", &key, &what, |entry, step| {
+                self.make(Kind::Criu, &key, &what, |entry, step| {
                     let debs = tempfile::tempdir_in(entry)?;
                     let paths = self.apt.download(*suite, &packages, debs.path(), step)?;
                     step.say("unpacking, writing the disk");
                     criu::from_packages(&paths, entry)
                 })?
             }
-            Criu::File { binary } => {
-                let schema = self.nearest_schema(binary)?;
-                let key = Key::new("file", criu::RECIPE).with_file(binary)?.with(&schema);
-                self.make("criu", &key, &what, |entry, _| {
-                    criu::from_binary(binary, &schema, entry)
+            Criu::Selinux { suite, package } => {
+                let key = self.selinux_key(*suite, package)?;
+                self.make(Kind::Criu, &key, &what, |entry, step| {
+                    if !selinux::build(&self.apt, *suite, package, entry, step)? {
+                        let lacking = "the mirror lacks Debian's changes to the source";
+                        self.progress.note(&format!("{what}: {lacking}, built from upstream's"));
+                    }
+                    Ok(())
                 })?
+            }
+            Criu::File { binary, version } => {
+                let schema = self.nearest_schema(version)?;
+                self.built_criu(&what, binary, &schema)?
+            }
+            Criu::Tree { folder, .. } => {
+                let schema = protos::descriptor_set(folder)?;
+                self.built_criu(&what, &folder.join(criu::BINARY_OF_TREE), &schema)?
             }
         };
         Ok(CriuImage { disk: entry.join(criu::IMAGE), schema: entry.join(criu::SCHEMA) })
+    }
+
+    /// The entry of a CRIU that the user built.
+    fn built_criu(&self, what: &str, binary: &Path, schema: &[u8]) -> Result<PathBuf, Error> {
+        let mut key = Key::new("file", criu::RECIPE).with_file(binary)?.with(schema);
+        for library in criu::libraries_of(binary)? {
+            key = key.with(library.to_string_lossy().as_bytes()).with_file(&library)?;
+        }
+        self.make(Kind::Criu, &key, what, |entry, _| criu::from_binary(binary, schema, entry))
     }
 
     /// The root of a container, built if it was not.
@@ -188,19 +239,19 @@ impl Images {
                 let names: Vec<&str> = packages.iter().map(String::as_str).collect();
                 workload::check_names(&names)?;
                 let system = System { suite: *suite, packages: &names };
-                self.ensure_system("workloads", &packages.join("+"), system)
+                self.ensure_system(Kind::Workloads, &packages.join("+"), system)
             }
             WorkloadImage::Binary { name, path } => {
                 let key = Key::new(name, workload::RECIPE).with(name).with_file(path)?;
                 let build = |entry: &Path| workload::of_binary(name, path, &entry.join(ROOT));
-                let entry = self.cache.make("workloads", &key, &*self.progress, build)?;
+                let entry = self.cache.make(Kind::Workloads, &key, &*self.progress, build)?;
                 Ok(entry.join(ROOT))
             }
             WorkloadImage::Tar { path } => {
                 let label = path.file_stem().unwrap_or_default().to_string_lossy();
                 let key = Key::new(&label, workload::RECIPE).with_file(path)?;
                 let entry =
-                    self.make("workloads", &key, &format!("root from {label}"), |entry, _| {
+                    self.make(Kind::Workloads, &key, &format!("root from {label}"), |entry, _| {
                         crate::build::erofs::of_tar(path, &entry.join(ROOT))
                     })?;
                 Ok(entry.join(ROOT))
@@ -208,7 +259,7 @@ impl Images {
         }
     }
 
-    /// Has everything built, two at a time; gives what was made in the order of `wants`.
+    /// Has everything built, some at a time; gives what was made in the order of `wants`.
     ///
     /// # Errors
     /// The first failure in the order of `wants`; what was not begun by then is not begun.
@@ -226,11 +277,10 @@ impl Images {
                 results.push((at, result));
             }
         };
-        let mut results = thread::scope(|scope| {
-            let other = scope.spawn(work);
-            let mut results = work();
-            results.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            results
+        let mut results: Vec<_> = thread::scope(|scope| {
+            let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+            let done = workers.into_iter().map(|worker| worker.join());
+            done.flat_map(|done| done.unwrap_or_else(|panic| resume_unwind(panic))).collect()
         });
         results.sort_by_key(|(at, _)| *at);
         results.into_iter().map(|(_, result)| result).collect()
@@ -250,7 +300,7 @@ impl Images {
         }
     }
 
-    fn ensure_system(&self, kind: &str, name: &str, system: System<'_>) -> Result<PathBuf, Error> {
+    fn ensure_system(&self, kind: Kind, name: &str, system: System<'_>) -> Result<PathBuf, Error> {
         let (key, closure) = self.system_key(name, system)?;
         let entry =
             self.make(kind, &key, &format!("{name} ({})", system.suite), |entry, step| {
@@ -273,7 +323,7 @@ impl Images {
     /// The entry of a key, built with progress that is shown.
     fn make(
         &self,
-        kind: &str,
+        kind: Kind,
         key: &Key,
         what: &str,
         build: impl FnOnce(&Path, &dyn Step) -> Result<(), Error>,
@@ -291,6 +341,15 @@ impl Images {
             self.progress.note(&format!("{what}: from cache"));
         }
         Ok(entry)
+    }
+
+    /// The key of a suite's CRIU that is built with libselinux: its source, and all that builds it.
+    fn selinux_key(&self, suite: Suite, package: &Package) -> Result<Key, Error> {
+        let target = format!("--target-release={suite}");
+        let wanted = [&[&*target, "?essential"][..], &selinux::PACKAGES].concat();
+        let closure = self.apt.closure(suite, &wanted, &*self.progress)?;
+        let key = Key::new(&format!("{suite}+selinux"), criu::RECIPE);
+        Ok(key.with(selinux::RECIPE.to_string()).with(package.exact()).with(exact(&closure)))
     }
 
     /// The key of a suite's CRIU, and the packages that it is made from.
@@ -312,17 +371,19 @@ fn exact(packages: &[Package]) -> String {
 
 pub(crate) fn kernel_key(kernel: &Kernel) -> Result<Key, Error> {
     match kernel {
-        Kernel::Debian { release, packages, .. } => {
-            Ok(Key::new(release, kernel::RECIPE).with(exact(packages)))
+        Kernel::Debian { release, packages, unlisted, .. } => {
+            let key = Key::new(release, kernel::RECIPE).with(exact(packages));
+            Ok(if unlisted.is_empty() { key } else { key.with(exact(unlisted)) })
         }
-        Kernel::File { image, modules } => {
+        Kernel::File { image, modules, release } => {
             let mut key = Key::new("file", kernel::RECIPE).with_file(image)?;
-            for path in modules.iter().flat_map(|folder| cache::files(folder)).flatten() {
-                let metadata = fs::symlink_metadata(&path)?;
-                let time = metadata.modified()?.duration_since(std::time::UNIX_EPOCH);
-                let time = time.unwrap_or_default().as_nanos();
+            let Some(modules) = modules else { return Ok(key) };
+            // Hundreds of MiB: what nobody wrote to is taken to be what it was.
+            for path in cache::files(&kernel::modules_of(modules, release)?)? {
+                let file = fs::symlink_metadata(&path)?;
+                let changed = format!("{}.{}", file.ctime(), file.ctime_nsec());
                 key = key.with(path.to_string_lossy().as_bytes());
-                key = key.with(format!("{} {time}", metadata.len()));
+                key = key.with(format!("{} {} {changed}", file.ino(), file.len()));
             }
             Ok(key)
         }

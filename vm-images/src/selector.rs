@@ -3,10 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use wildmatch::WildMatch;
 
 use crate::apt::{Catalogue, KernelPackages};
+use crate::version::distance;
 use crate::{Error, Package, Suite, Unknown};
 
 /// A kernel that exists.
@@ -22,6 +22,8 @@ pub enum Kernel {
         release: String,
         /// The packages that hold its files.
         packages: Vec<Package>,
+        /// Those that the suite no longer lists. The mirror may still hold them.
+        unlisted: Vec<Package>,
     },
     /// Built by the user.
     File {
@@ -29,6 +31,8 @@ pub enum Kernel {
         image: PathBuf,
         /// A tree with its modules; without it, all that is needed is built in.
         modules: Option<PathBuf>,
+        /// As `uname -r` will say it.
+        release: String,
     },
 }
 
@@ -42,12 +46,31 @@ pub enum Criu {
         /// The package.
         package: Package,
     },
-    /// Built by the user.
+    /// Debian's source package, built with libselinux.
+    Selinux {
+        /// The suite.
+        suite: Suite,
+        /// The package that the suite has built of it.
+        package: Package,
+    },
+    /// A binary that the user built.
     File {
         /// The binary.
         binary: PathBuf,
+        /// What it says of its version.
+        version: String,
+    },
+    /// A tree that the user built: `criu/criu`, and its image schema in `images/*.proto`.
+    Tree {
+        /// The tree.
+        folder: PathBuf,
+        /// What its binary says of its version.
+        version: String,
     },
 }
+
+/// What follows a suite whose CRIU is to be built with libselinux.
+pub(crate) const SELINUX: &str = "+selinux";
 
 /// `SUITE/VERSION`, or the path of what the user built.
 impl fmt::Display for Kernel {
@@ -59,55 +82,17 @@ impl fmt::Display for Kernel {
     }
 }
 
-/// The suite, or the path of what the user built.
+/// `SUITE`, `SUITE+selinux`, or the path of what the user built.
 impl fmt::Display for Criu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Criu::Debian { suite, .. } => suite.fmt(f),
-            Criu::File { binary } => binary.display().fmt(f),
+            Criu::Selinux { suite, .. } => write!(f, "{suite}{SELINUX}"),
+            Criu::File { binary: path, .. } | Criu::Tree { folder: path, .. } => {
+                path.display().fmt(f)
+            }
         }
     }
-}
-
-/// A line of `images list` about a kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct KernelListing {
-    /// Upstream's version.
-    pub version: String,
-    /// The suite that has it.
-    pub suite: Suite,
-    /// The image package.
-    pub package: String,
-    /// What is to be downloaded for it.
-    pub bytes: u64,
-    /// Whether it was built before.
-    pub cached: bool,
-}
-
-/// A line of `images list` about a CRIU.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CriuListing {
-    /// Upstream's version.
-    pub version: String,
-    /// The suite that has it.
-    pub suite: Suite,
-    /// Size of its package.
-    pub bytes: u64,
-    /// Whether it was built before.
-    pub cached: bool,
-}
-
-/// A line of `images list` about the root of nodes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RootfsListing {
-    /// The suite that it is made from.
-    pub suite: Suite,
-    /// Number of its packages.
-    pub packages: usize,
-    /// What is to be downloaded for it.
-    pub bytes: u64,
-    /// Whether it was built before.
-    pub cached: bool,
 }
 
 impl Kernel {
@@ -117,8 +102,19 @@ impl Kernel {
             version: kernel.version()?.to_string(),
             release: kernel.release.clone(),
             packages: kernel.packages.clone(),
+            unlisted: kernel.unlisted.clone(),
         })
     }
+
+    /// Whether the suite no longer lists some of its packages.
+    pub(crate) fn has_unlisted(&self) -> bool {
+        matches!(self, Kernel::Debian { unlisted, .. } if !unlisted.is_empty())
+    }
+}
+
+/// What upstream calls a version: `4.1.1` of `4.1.1-1+deb13u1`.
+pub(crate) fn upstream(version: &str) -> &str {
+    version.split(['-', '+', '~']).next().unwrap_or_default()
 }
 
 /// Whether a selector is a path: it begins like one, or a file is there whose folder is no suite.
@@ -134,6 +130,7 @@ pub(crate) fn existing(what: &'static str, path: &str) -> Result<PathBuf, Error>
     let found = std::path::absolute(path).map_err(|error| wrong(&error.to_string()))?;
     match fs_err::metadata(&found) {
         Ok(metadata) if metadata.is_file() => Ok(found),
+        Ok(metadata) if metadata.is_dir() => Err(wrong("is a folder, not a file")),
         Ok(_) => Err(wrong("is not a plain file")),
         Err(_) => Err(wrong("no such file")),
     }
@@ -156,46 +153,69 @@ pub(crate) fn suites(what: &'static str, selector: &str) -> Result<Vec<Suite>, U
 
 /// The kernels of a suite that a version pattern means: the newest that matches; with wildcards,
 /// the newest of each series that matches. Without a pattern, the newest of all.
+///
+/// A kernel of which the suite no longer lists all packages is meant only by a version, and only
+/// where no other matches.
 pub(crate) fn kernels_of(
     suite: Suite,
     catalogue: &Catalogue,
     pattern: Option<&str>,
 ) -> Vec<Kernel> {
-    let mut chosen: Vec<(String, &KernelPackages)> = Vec::new();
-    for kernel in &catalogue.kernels {
-        let Some(version) = kernel.version() else { continue };
-        let series = match pattern {
-            None => Some(String::new()),
-            Some(pattern) => version.matched(pattern),
-        };
-        let Some(series) = series else { continue };
-        match chosen.iter_mut().find(|(known, _)| *known == series) {
-            Some(older) => older.1 = kernel,
-            None => chosen.push((series, kernel)),
+    let Some(pattern) = pattern else {
+        return catalogue
+            .kernels
+            .last()
+            .and_then(|k| Kernel::debian(suite, k))
+            .into_iter()
+            .collect();
+    };
+    let mut chosen = newest_of_each(&catalogue.kernels, pattern);
+    for (series, kernel) in newest_of_each(&catalogue.incomplete, pattern) {
+        if chosen.iter().all(|(known, _)| *known != series) {
+            chosen.push((series, kernel));
         }
     }
     chosen.into_iter().filter_map(|(_, kernel)| Kernel::debian(suite, kernel)).collect()
 }
 
-/// The error for a version that a suite does not have.
+/// The last kernel of each series that a pattern matches.
+fn newest_of_each<'a>(
+    kernels: &'a [KernelPackages],
+    pattern: &str,
+) -> Vec<(String, &'a KernelPackages)> {
+    let mut newest: Vec<(String, &KernelPackages)> = Vec::new();
+    for kernel in kernels {
+        let Some(series) = kernel.version().and_then(|it| it.matched(pattern)) else { continue };
+        match newest.iter_mut().find(|(known, _)| *known == series) {
+            Some(older) => older.1 = kernel,
+            None => newest.push((series, kernel)),
+        }
+    }
+    newest
+}
+
+/// The error for a version that a suite does not have: the nearest that it has, by their numbers.
 pub(crate) fn no_such_version(selector: &str, suite: Suite, catalogue: &Catalogue) -> Unknown {
-    let versions = catalogue.kernels.iter().filter_map(KernelPackages::version);
-    let known = versions.map(|version| format!("{suite}/{version}"));
-    let unknown = Unknown::new("kernel", selector, known);
     let pattern = selector.split_once('/').map(|(_, pattern)| pattern).unwrap_or_default();
-    let is_of_it = |version: &String| {
-        let rest = version.strip_prefix(pattern);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    let versions = catalogue.kernels.iter().filter_map(KernelPackages::version);
+    let mut versions: Vec<String> = versions.map(|version| version.to_string()).collect();
+    versions.sort_by_key(|version| distance(version, pattern));
+    let nearest = versions.iter().take(3).map(|version| format!("{suite}/{version}"));
+    let is_of_it = |kernel: &KernelPackages| {
+        kernel.version().is_some_and(|version| version.matched(pattern).is_some())
     };
     let gone = if catalogue.incomplete.iter().any(is_of_it) {
         format!("the mirror has the image of {pattern} but no longer its modules; ")
     } else {
         String::new()
     };
-    unknown.with_hint(format!(
-        "{gone}a version that the mirror no longer has can be had from a snapshot of the archive: \
-         set CRYOLAB_MIRROR to its URI"
-    ))
+    let hint = format!(
+        "{gone}for a version that the mirror no longer has, set CRYOLAB_MIRROR to a snapshot of \
+         the archive that has it (the URI of the folder with `dists`, for a snapshot service \
+         `.../archive/debian/20260801T000000Z`)"
+    );
+    let (name, nearest) = (selector.to_owned(), nearest.collect());
+    Unknown { what: "kernel", name, nearest, hint: Some(hint) }
 }
 
 #[cfg(test)]
@@ -209,13 +229,13 @@ mod tests {
             let release = format!("{version}+deb13-cloud-amd64");
             let name = format!("linux-image-{release}");
             let package = Package { name, version: format!("{version}-1~bpo13+1"), bytes: 1 };
-            KernelPackages { release, packages: vec![package] }
+            KernelPackages { release, packages: vec![package], unlisted: Vec::new() }
         };
         Catalogue {
             kernels: ["6.1.9", "6.16.3", "6.16.12", "6.18.5", "6.18.15", "7.2.12"]
                 .map(kernel)
                 .into(),
-            incomplete: vec!["7.0.13".to_owned()],
+            incomplete: ["6.18.20", "7.0.9", "7.0.13"].map(kernel).into(),
             ..Catalogue::default()
         }
     }
@@ -227,8 +247,11 @@ mod tests {
     #[case(Some("6.18.5"), &["6.18.5"])]
     #[case(Some("6.1*"), &["6.1.9", "6.16.12", "6.18.15"])]
     #[case(Some("6.16.*"), &["6.16.3", "6.16.12"])]
-    #[case(Some("*"), &["6.1.9", "6.16.12", "6.18.15", "7.2.12"])]
+    #[case(Some("*"), &["6.1.9", "6.16.12", "6.18.15", "7.2.12", "7.0.13"])]
     #[case(Some("6.17"), &[])]
+    #[case(Some("7.0"), &["7.0.13"])]
+    #[case(Some("7.*"), &["7.2.12", "7.0.13"])]
+    #[case(Some("6.18.20"), &["6.18.20"])]
     fn a_pattern_chooses_the_newest_of_what_it_means(
         #[case] pattern: Option<&str>,
         #[case] expected: &[&str],
@@ -246,7 +269,7 @@ mod tests {
         let told = error.to_string();
         assert!(told.contains("image of 7.0 but no longer its modules"), "{told}");
         assert!(told.contains("CRYOLAB_MIRROR"), "{told}");
-        assert_eq!(error.nearest.len(), 3);
+        assert_eq!(error.nearest[0], "trixie-backports/7.2.12");
     }
 
     #[rstest]

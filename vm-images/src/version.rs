@@ -1,4 +1,4 @@
-//! Versions of kernels, and patterns that match whole numbers of them.
+//! Versions: of kernels, with patterns that match whole numbers of them, and how near they are.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -71,6 +71,17 @@ impl PartialOrd for Version {
     }
 }
 
+/// How far two versions are from each other: a major version weighs more than any minor ones.
+pub(crate) fn distance(one: &str, other: &str) -> u64 {
+    let weigh = |version: &str| {
+        let numbers = version.split(|c: char| !c.is_ascii_digit());
+        let numbers = numbers.filter_map(|number| number.parse::<u64>().ok()).take(3);
+        let weights = [1_000_000, 1_000, 1];
+        numbers.zip(weights).map(|(number, weight)| number.min(999) * weight).sum::<u64>()
+    };
+    weigh(one).abs_diff(weigh(other))
+}
+
 fn numbers_in(text: &str) -> Vec<u64> {
     text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
@@ -122,5 +133,14 @@ mod tests {
     #[case("6.12.90-1~bpo12+1", "6.12.90-2~bpo12+1")]
     fn versions_are_ordered_as_releases_follow(#[case] older: &str, #[case] newer: &str) {
         assert!(version(older) < version(newer));
+    }
+
+    #[test]
+    fn the_nearest_version_is_found_by_numbers() {
+        let known = ["3.17.1-2+deb12u2", "4.1.1-1", "4.2.1-1", "4.3-1~exp2"];
+        let nearest = |told| known.into_iter().min_by_key(|version| distance(told, version));
+        assert_eq!(nearest("4.2"), Some("4.2.1-1"));
+        assert_eq!(nearest("3.19"), Some("3.17.1-2+deb12u2"));
+        assert_eq!(nearest("4.9"), Some("4.3-1~exp2"));
     }
 }

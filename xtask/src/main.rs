@@ -3,6 +3,7 @@
 //! Tests and lints are done here. Everything else is the `cryolab` command's: it is built, with
 //! the programs that run in guests, and takes over with all arguments as they are.
 
+mod fuzz;
 mod lint;
 mod programs;
 mod run;
@@ -34,7 +35,8 @@ All other commands are those of `cryolab`; ask them with --help:
   e2e      run cells: kernel x CRIU x runtime x scenario x workload
   report   draw the reports of a run again from its record
   images   kernels, root filesystems and CRIU builds
-  facts    what is captured, from which source, compared how"
+  facts    what is captured, from which source, compared how
+  bench    ratios against a peer run beside it"
 )]
 struct Arguments {
     #[command(subcommand)]

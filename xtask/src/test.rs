@@ -7,11 +7,21 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use xshell::{Shell, cmd};
 
+use crate::fuzz;
 use crate::programs::{GUEST_PROGRAMS, Programs, build_static, cargo};
 use crate::tally::Tally;
 
 /// Packages with tests that boot machines.
 const WITH_MACHINES: [&str; 2] = ["vm", "scenarios"];
+
+/// What tests are told of images, and by which variable.
+const IMAGES: [(&str, &str); 5] = [
+    ("CRYOLAB_TEST_KERNEL", "kernel"),
+    ("CRYOLAB_TEST_MODULES", "modules"),
+    ("CRYOLAB_TEST_INITRAMFS", "initramfs"),
+    ("CRYOLAB_TEST_ROOTFS", "rootfs"),
+    ("CRYOLAB_TEST_CACHE", "cache"),
+];
 
 /// Suites of the sweep.
 const KERNELS: &str = "bookworm,trixie,trixie-backports,sid";
@@ -21,7 +31,7 @@ const CRIUS: &str = "bookworm,trixie,sid";
 pub(crate) struct Options {
     /// Run only tests whose names contain this
     filter: Option<String>,
-    /// Then sweep every kernel with every CRIU
+    /// Then sweep every kernel with every CRIU, and fuzz what comes from a guest
     #[arg(long)]
     full: bool,
 }
@@ -39,6 +49,8 @@ pub(crate) fn test(shell: &Shell, options: &Options) -> Result<()> {
     }
     if options.full {
         tally.run("sweep", vec![machines.sweep()])?;
+        let targets = tally.prepare("fuzz targets", fuzz::prepare)?;
+        tally.run("fuzzing", targets)?;
     }
     ensure!(tally.passed() > 0, "no test matches `{}`", options.filter.as_deref().unwrap_or(""));
     eprintln!("\n{tally}");
@@ -46,7 +58,7 @@ pub(crate) fn test(shell: &Shell, options: &Options) -> Result<()> {
 }
 
 fn tell_plan(options: &Options) {
-    let sweep = if options.full { ", sweep of kernels and CRIUs" } else { "" };
+    let sweep = if options.full { ", sweep of kernels and CRIUs, a minute of fuzzing" } else { "" };
     let filter = options.filter.as_deref().map(|it| format!(", only `{it}`")).unwrap_or_default();
     let machines = WITH_MACHINES.join(", ");
     eprintln!(
@@ -64,7 +76,8 @@ fn with_filter(words: &[&str], options: &Options) -> Command {
 #[derive(Debug)]
 struct Machines {
     programs: Programs,
-    kernel: String,
+    /// Variables that tell tests where images are.
+    images: Vec<(&'static str, String)>,
     guest: String,
 }
 
@@ -79,17 +92,21 @@ impl Machines {
         build.args(["images", "build"]).env(GUEST_PROGRAMS, &programs.guest);
         tally.run("images", vec![build])?;
         let cryolab = &programs.cryolab;
-        let path = cmd!(shell, "{cryolab} images path kernel").env(GUEST_PROGRAMS, &programs.guest);
-        let kernel = path.quiet().read().context("find the kernel for tests")?;
+        let mut images = Vec::new();
+        for (variable, what) in IMAGES {
+            let path = cmd!(shell, "{cryolab} images path {what}");
+            let path = path.env(GUEST_PROGRAMS, &programs.guest).quiet().ignore_stderr().read();
+            images.push((variable, path.with_context(|| format!("find the {what} for tests"))?));
+        }
         let guest = examples.join("examples/mishap_guest").display().to_string();
-        Ok(Machines { programs, kernel, guest })
+        Ok(Machines { programs, images, guest })
     }
 
     /// Tells a test command where everything is.
     fn told_to(&self, mut command: Command) -> Command {
         command
             .env(GUEST_PROGRAMS, &self.programs.guest)
-            .env("CRYOLAB_TEST_KERNEL", &self.kernel)
+            .envs(self.images.iter().map(|(variable, path)| (variable, path)))
             .env("CRYOLAB_TEST_GUEST", &self.guest);
         command
     }

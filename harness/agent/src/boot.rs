@@ -5,7 +5,6 @@ mod command_line;
 mod disks;
 mod kernel_modules;
 mod mounts;
-mod network;
 mod root;
 mod uevents;
 
@@ -16,8 +15,10 @@ use std::time::Duration;
 use anyhow::Context;
 use fs_err as fs;
 
+use crate::rtnetlink::{LOOPBACK, Rtnetlink};
 use crate::{clock, kmsg};
 use command_line::Options;
+pub(crate) use mounts::data as mount_data;
 pub(crate) use uevents::Uevents;
 
 /// How long disks and the host's port may take to appear.
@@ -63,7 +64,7 @@ fn settle(options: &Options) {
     if let Err(error) = nix::unistd::sethostname(&options.hostname) {
         kmsg::error(&format!("cannot set the hostname {}: {error}", options.hostname));
     }
-    if let Err(error) = network::loopback_up() {
+    if let Err(error) = Rtnetlink::open().and_then(|kernel| kernel.bring_up(LOOPBACK, None)) {
         kmsg::error(&format!("cannot bring lo up: {error}"));
     }
     cgroups::enable_controllers(Path::new("/sys/fs/cgroup"));

@@ -13,13 +13,16 @@ mod failure;
 mod image;
 mod init;
 mod kmsg;
+mod mailbox;
 mod node;
 mod outbox;
 mod output;
 mod pods;
 mod port;
 mod powers;
+mod pump;
 mod reaper;
+mod rtnetlink;
 mod serve;
 mod sync;
 mod sys;
@@ -43,6 +46,9 @@ enum Face {
     Engine,
     /// Look into CRIU's image files.
     Image(image::Arguments),
+    /// Be one end of a stream of bytes, to measure a wire.
+    #[command(hide = true)]
+    Pump(pump::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +58,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().face {
         Face::Engine => child::main(),
         Face::Image(arguments) => image::main(&arguments),
+        Face::Pump(arguments) => pump::main(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

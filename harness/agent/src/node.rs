@@ -91,12 +91,13 @@ fn load_modules(reaper: &Reaper) -> Option<Arc<Exit>> {
 }
 
 /// Who we are and what we run on.
+///
+/// Nothing here may depend on the machine's identity: forks of a template all tell it alike.
 pub(crate) fn hello(reaper: &Reaper, bell: &Arc<Bell>) -> anyhow::Result<Hello> {
     let line = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned());
     Ok(Hello {
         protocol: PROTOCOL,
         build: env!("CARGO_PKG_VERSION").to_owned(),
-        boot_id: line("/proc/sys/kernel/random/boot_id")?,
         kernel_release: line("/proc/sys/kernel/osrelease")?,
         criu_version: criu_version(reaper, bell).map_err(|error| format!("{error:#}")),
     })

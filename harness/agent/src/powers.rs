@@ -2,8 +2,12 @@
 
 mod capture;
 mod checkpoint;
+mod exec;
 mod get;
+mod identity;
 mod list;
+mod panic;
+mod prepare;
 mod put;
 mod ready;
 mod restore;
@@ -43,7 +47,11 @@ pub(crate) fn carry_out(call: &Call<'_>, request: Request) -> anyhow::Result<Rep
             let container = call.node.pods.container(&pod, &container)?;
             stop::stop(call, &container, signal, Duration::from_millis(deadline_ms))
         }
+        Request::Prepare => prepare::prepare(call),
+        Request::Become { identity } => identity::become_node(&identity),
+        Request::Exec { command, env, terminal } => exec::exec(call, &command, &env, terminal),
         Request::Shutdown { .. } => shutdown::prepare(call),
+        Request::Panic => panic::panic(),
     }
 }
 

@@ -9,10 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use model::frame::Decoder;
-use model::message::{Decision, Event, Failure, Reply, Request, RequestId, ToGuest, ToHost};
+use model::message::{Decision, Event, Failure, Input, Reply, Request, RequestId, ToGuest, ToHost};
 
+use crate::mailbox::Mailbox;
 use crate::node::Node;
 use crate::powers;
 use crate::sync::lock;
@@ -31,6 +32,7 @@ pub(crate) struct Requests {
 #[derive(Clone, Debug)]
 enum Line {
     Chunks(SyncSender<Vec<u8>>),
+    Inputs(Arc<Mailbox>),
     Decisions(Sender<Decision>),
 }
 
@@ -38,6 +40,7 @@ enum Line {
 #[derive(Debug)]
 enum Inbox {
     Chunks(Receiver<Vec<u8>>),
+    Inputs(Arc<Mailbox>),
     Decisions(Receiver<Decision>),
 }
 
@@ -67,10 +70,18 @@ impl Call<'_> {
     }
 
     /// The next bytes that belong to the request.
-    pub(crate) fn chunks(&self) -> Option<&Receiver<Vec<u8>>> {
+    pub(crate) fn chunks(&self) -> anyhow::Result<&Receiver<Vec<u8>>> {
         match &self.inbox {
-            Inbox::Chunks(chunks) => Some(chunks),
-            Inbox::Decisions(_) => None,
+            Inbox::Chunks(chunks) => Ok(chunks),
+            _ => bail!("this request takes no bytes"),
+        }
+    }
+
+    /// What the host says to the program of the request.
+    pub(crate) fn mailbox(&self) -> anyhow::Result<Arc<Mailbox>> {
+        match &self.inbox {
+            Inbox::Inputs(mailbox) => Ok(Arc::clone(mailbox)),
+            _ => bail!("this request takes no input"),
         }
     }
 
@@ -78,7 +89,7 @@ impl Call<'_> {
     pub(crate) fn decision(&self) -> anyhow::Result<Decision> {
         match &self.inbox {
             Inbox::Decisions(decisions) => Ok(decisions.recv()?),
-            Inbox::Chunks(_) => anyhow::bail!("this request has no phases"),
+            _ => bail!("this request has no phases"),
         }
     }
 }
@@ -104,12 +115,20 @@ pub(crate) fn serve(node: &Arc<Node>, mut port: File) -> anyhow::Result<Infallib
 
 fn take(node: &Arc<Node>, message: ToGuest) {
     match message {
-        ToGuest::Hello { .. } => node.outbox.send(ToHost::Hello(node.hello.clone())),
+        ToGuest::Hello { .. } => {
+            node.requests.abandon();
+            node.outbox.send(ToHost::Hello(node.hello.clone()));
+        }
         ToGuest::Request { id, request } => begin(node, id, request),
         // What belongs to no request under way came too late: its answer says why.
         ToGuest::Chunk { id, bytes } => {
             if let Some(Line::Chunks(chunks)) = node.requests.line(id) {
                 let _ = chunks.send(bytes);
+            }
+        }
+        ToGuest::Input { id, input } => {
+            if let Some(Line::Inputs(mailbox)) = node.requests.line(id) {
+                mailbox.put(input);
             }
         }
         ToGuest::Proceed { id, decision } => {
@@ -121,8 +140,9 @@ fn take(node: &Arc<Node>, message: ToGuest) {
 }
 
 fn begin(node: &Arc<Node>, id: RequestId, request: Request) {
-    let Some(inbox) = node.requests.open(id, matches!(request, Request::Put { .. })) else {
-        return done(node, id, Err(Failure::broken(format!("request {id} is under way already"))));
+    let inbox = match node.requests.open(id, &request) {
+        Ok(inbox) => inbox,
+        Err(error) => return done(node, id, Err(failure::from_error(error))),
     };
     let worker = Arc::clone(node);
     let answer = move || answer(&worker, id, inbox, request);
@@ -159,21 +179,35 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 }
 
 impl Requests {
-    /// Opens a line to a new request; nothing when its number is taken.
-    fn open(&self, id: RequestId, takes_chunks: bool) -> Option<Inbox> {
+    /// Opens a line to a new request, whose number must not be taken.
+    fn open(&self, id: RequestId, request: &Request) -> anyhow::Result<Inbox> {
         let mut lines = lock(&self.lines);
-        if lines.contains_key(&id) {
-            return None;
-        }
-        let (line, inbox) = if takes_chunks {
-            let (sender, receiver) = sync_channel(WAITING_CHUNKS);
-            (Line::Chunks(sender), Inbox::Chunks(receiver))
-        } else {
-            let (sender, receiver) = channel();
-            (Line::Decisions(sender), Inbox::Decisions(receiver))
+        ensure!(!lines.contains_key(&id), "request {id} is under way already");
+        let (line, inbox) = match request {
+            Request::Put { .. } => {
+                let (sender, receiver) = sync_channel(WAITING_CHUNKS);
+                (Line::Chunks(sender), Inbox::Chunks(receiver))
+            }
+            Request::Exec { .. } => {
+                let mailbox = Arc::new(Mailbox::new().context("cannot make a mailbox")?);
+                (Line::Inputs(Arc::clone(&mailbox)), Inbox::Inputs(mailbox))
+            }
+            _ => {
+                let (sender, receiver) = channel();
+                (Line::Decisions(sender), Inbox::Decisions(receiver))
+            }
         };
         lines.insert(id, line);
-        Some(inbox)
+        Ok(inbox)
+    }
+
+    /// Ends the programs that belong to a host who is gone: whoever greets knows nothing of them.
+    fn abandon(&self) {
+        for line in lock(&self.lines).values() {
+            if let Line::Inputs(mailbox) = line {
+                mailbox.put(Input::Signal(libc::SIGKILL));
+            }
+        }
     }
 
     fn line(&self, id: RequestId) -> Option<Line> {
@@ -192,9 +226,21 @@ mod tests {
     #[test]
     fn a_number_under_way_is_taken_until_it_is_closed() {
         let requests = Requests::default();
-        let inbox = requests.open(3, true);
-        assert!(inbox.is_some() && requests.open(3, false).is_none());
+        let inbox = requests.open(3, &Request::Panic);
+        assert!(inbox.is_ok());
+        let error = requests.open(3, &Request::Ping).expect_err("taken");
+        assert_eq!(error.to_string(), "request 3 is under way already");
         requests.close(3);
-        assert!(requests.open(3, false).is_some());
+        assert!(requests.open(3, &Request::Ping).is_ok());
+    }
+
+    #[test]
+    fn a_new_host_ends_the_programs_of_the_old_one() {
+        let requests = Requests::default();
+        let (command, env) = Default::default();
+        let exec = Request::Exec { command, env, terminal: None };
+        let Ok(Inbox::Inputs(mailbox)) = requests.open(3, &exec) else { panic!("no mailbox") };
+        requests.abandon();
+        assert_eq!(mailbox.take(), [Input::Signal(libc::SIGKILL)]);
     }
 }

@@ -14,7 +14,7 @@ use crate::Phase;
 use crate::pod::{PodSpec, PodStatus};
 
 /// Version of these messages. Both sides refuse another one.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Name of the virtio-serial port, below `/dev/virtio-ports/` and in sysfs.
 pub const PORT: &str = "cryolab.agent";
@@ -26,13 +26,17 @@ pub const CHUNK_BYTES: usize = 128 << 10;
 /// the rest of the answer fit into one frame.
 pub const OUTPUT_BYTES: usize = 126 << 10;
 
+/// Bytes of standard input that may be under way to a program before it has taken any.
+pub const INPUT_BYTES: u32 = 256 << 10;
+
 /// Number of a request, chosen by the host.
 pub type RequestId = u32;
 
 /// From host to guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToGuest {
-    /// Who is there? Answered by [`ToHost::Hello`] at any time.
+    /// Who is there? Answered by [`ToHost::Hello`] at any time. Whoever asks knows of no program
+    /// that runs by [`Request::Exec`]: those of an earlier host are killed.
     Hello {
         /// The host's [`PROTOCOL`].
         protocol: u32,
@@ -52,6 +56,13 @@ pub enum ToGuest {
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
+    /// Something for the program of the request [`Request::Exec`].
+    Input {
+        /// The program's request.
+        id: RequestId,
+        /// What.
+        input: Input,
+    },
     /// Go on from the phase at which the operation waits.
     Proceed {
         /// The operation's request.
@@ -59,6 +70,31 @@ pub enum ToGuest {
         /// What the host decided.
         decision: Decision,
     },
+}
+
+/// Something for a program that runs by [`Request::Exec`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// Bytes for its standard input, at most [`CHUNK_BYTES`], and never more than was granted: at
+    /// first [`INPUT_BYTES`], then what [`Event::Taken`] says.
+    Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// Its standard input ends here.
+    End,
+    /// Its terminal has another size now.
+    Resize(WindowSize),
+    /// A signal for its process group.
+    Signal(i32),
+    /// So many bytes more of its output may be sent: at first none may.
+    Grant(u32),
+}
+
+/// Size of a terminal, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
 }
 
 /// How an operation goes on from a phase.
@@ -106,8 +142,6 @@ pub struct Hello {
     pub protocol: u32,
     /// Version of the agent's build.
     pub build: String,
-    /// `/proc/sys/kernel/random/boot_id`.
-    pub boot_id: String,
     /// `uname -r`.
     pub kernel_release: String,
     /// CRIU's version by its VERSION answer (`4.1.1`), or why there is none.
@@ -119,6 +153,15 @@ pub struct Hello {
 pub enum Request {
     /// Answered at once by [`Reply::Done`].
     Ping,
+    /// Be ready to be forked: load what is still being loaded, write what is still to be written.
+    /// Answered by [`Reply::Done`].
+    Prepare,
+    /// Be this node from now on: sent once to every machine, booted or forked, before anything
+    /// else is asked of it. Mounts the data disk, if there is one. Answered by [`Reply::Became`].
+    Become {
+        /// Who to be.
+        identity: Identity,
+    },
     /// Write a file; its bytes follow as [`ToGuest::Chunk`]s.
     Put {
         /// Absolute path on the node; parents are made.
@@ -148,6 +191,17 @@ pub enum Request {
         env: BTreeMap<String, String>,
         /// It is killed when it takes longer.
         deadline_ms: u64,
+    },
+    /// Run a program whose input and output are streams. Its output comes as [`Event::Output`] as
+    /// far as it was granted by [`Input::Grant`]. Answered by [`Reply::Exited`] without output.
+    Exec {
+        /// Program and arguments.
+        command: Vec<String>,
+        /// Environment, added to the agent's own.
+        env: BTreeMap<String, String>,
+        /// With a size, the program gets a terminal of its own, on which standard error is output
+        /// like any other.
+        terminal: Option<WindowSize>,
     },
     /// Make a pod and start its containers. Answered by [`Reply::Pod`].
     Start {
@@ -205,6 +259,44 @@ pub enum Request {
         /// How.
         how: Shutdown,
     },
+    /// Let the kernel panic at once. There is no answer.
+    Panic,
+}
+
+/// What makes a node different from another one of the same machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its hostname.
+    pub hostname: String,
+    /// `/etc/machine-id`: 32 hexadecimal digits; the image's own stays where this is empty.
+    pub machine_id: String,
+    /// Seeds the kernel's random numbers anew.
+    #[serde(with = "serde_bytes")]
+    pub entropy: Vec<u8>,
+    /// The time of day, in nanoseconds since 1970; the clock stays as it is without one.
+    pub clock_ns: Option<u64>,
+    /// Its network cards, in the order in which the machine has them.
+    pub cards: Vec<Card>,
+    /// Names of other nodes.
+    pub hosts: Vec<KnownHost>,
+}
+
+/// A network card of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    /// Its hardware address.
+    pub mac: [u8; 6],
+    /// Its addresses, such as `10.77.0.1/24`.
+    pub addresses: Vec<String>,
+}
+
+/// A line of `/etc/hosts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownHost {
+    /// An IP address.
+    pub address: String,
+    /// A name.
+    pub name: String,
 }
 
 /// Where a program runs.
@@ -264,6 +356,28 @@ pub enum Event {
         /// The folder of CRIU's images, where it exists.
         images: Option<PathBuf>,
     },
+    /// A program of [`Request::Exec`] wrote something.
+    Output {
+        /// Where to.
+        stream: Stream,
+        /// What.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// A program of [`Request::Exec`] took so many bytes of its input: as many more may be sent.
+    Taken {
+        /// The number of bytes.
+        bytes: u32,
+    },
+}
+
+/// One of the streams that a program writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stream {
+    /// Standard output, or the terminal.
+    Stdout,
+    /// Standard error.
+    Stderr,
 }
 
 /// The answer to a request that succeeded.
@@ -271,6 +385,11 @@ pub enum Event {
 pub enum Reply {
     /// Nothing to tell.
     Done,
+    /// See [`Request::Become`].
+    Became {
+        /// `/proc/sys/kernel/random/boot_id`: read here for the first time, so that forks differ.
+        boot_id: String,
+    },
     /// See [`Request::Start`].
     Pod(PodStatus),
     /// See [`Request::List`].

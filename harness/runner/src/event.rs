@@ -70,16 +70,18 @@ pub enum Event {
         cell: String,
     },
     /// A machine is started.
-    NodeBooting {
+    NodeStarting {
         /// The cell.
         cell: String,
         /// Name of the node.
         node: String,
-        /// Which boot of this node, from 1.
-        boot: u32,
+        /// Which start of this node, from 1.
+        number: u32,
+        /// How it is to start.
+        start: Start,
     },
     /// The agent of a node has answered.
-    NodeBooted {
+    NodeStarted {
         /// The cell.
         cell: String,
         /// The boot.
@@ -230,14 +232,26 @@ pub struct Host {
 pub struct Boot {
     /// Name of the node.
     pub node: String,
-    /// Which boot of this node, from 1.
+    /// Which start of this node, from 1.
     pub boot: u32,
+    /// How it started.
+    pub start: Start,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
     /// `uname -r`.
     pub kernel_release: String,
     /// CRIU's VERSION answer; empty when CRIU gave none.
     pub criu_version: String,
+}
+
+/// How a node comes to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// From the state of a machine that has booted before: no reboot.
+    Fork,
+    /// By firmware, kernel and init.
+    Boot,
 }
 
 /// How a cell ended.
@@ -265,8 +279,8 @@ impl Event {
     pub fn cell(&self) -> Option<&str> {
         match self {
             Event::CellStarted { cell }
-            | Event::NodeBooting { cell, .. }
-            | Event::NodeBooted { cell, .. }
+            | Event::NodeStarting { cell, .. }
+            | Event::NodeStarted { cell, .. }
             | Event::Ready { cell, .. }
             | Event::ClientFinished { cell, .. }
             | Event::Step { cell, .. }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cell::Cell;
-use crate::event::{Boot, End, Event, Host, Plan, Recorded};
+use crate::event::{Boot, End, Event, Host, Plan, Recorded, Start};
 use crate::verdict::{Level, LevelVerdict, Outcome, Standing, Trouble};
 
 /// Times that every cell of `results.json` has; `null` where the scenario has no such time.
@@ -132,11 +132,13 @@ pub struct Evidence {
     pub wire_bytes: Option<u64>,
 }
 
-/// One boot of a node.
+/// One start of a node.
 #[derive(Debug, Serialize)]
 pub struct Node {
     /// Name of the node.
     pub name: String,
+    /// Whether it booted, or was forked from a machine that had.
+    pub start: Start,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
     /// `uname -r`.
@@ -243,7 +245,7 @@ impl CellResult {
 
     fn take(&mut self, event: &Event) {
         match event {
-            Event::NodeBooted { boot, .. } => self.booted(boot),
+            Event::NodeStarted { boot, .. } => self.booted(boot),
             Event::Checkpointed { sha256, images_bytes, archive_bytes, tasks, .. } => {
                 self.evidence.checkpoint_sha256 = Some(sha256.clone());
                 self.evidence.tasks.before.clone_from(tasks);
@@ -268,6 +270,7 @@ impl CellResult {
         }
         self.evidence.nodes.push(Node {
             name: boot.node.clone(),
+            start: boot.start,
             boot_id: boot.boot_id.clone(),
             kernel_release: boot.kernel_release.clone(),
             criu_version: boot.criu_version.clone(),

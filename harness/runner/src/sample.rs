@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use model::Phase;
 
 use crate::cell::{Axes, Cell, Pick};
-use crate::event::{Boot, End, Event, Host, Plan, Recorded};
+use crate::event::{Boot, End, Event, Host, Plan, Recorded, Start};
 use crate::verdict::{Difference, Level, LevelVerdict, Outcome, Standing, Trouble};
 
 /// The events of the run, three seconds apart.
@@ -66,14 +66,20 @@ fn started(cell: &Cell) -> Vec<Event> {
     let boot = Boot {
         node: "node".to_owned(),
         boot: 1,
+        start: Start::Fork,
         boot_id: format!("00000000-0000-4000-8000-00000000000{}", cell.index),
         kernel_release: format!("{}+deb13-cloud-amd64", cell.kernel.version),
         criu_version: "4.1.1".to_owned(),
     };
     vec![
         Event::CellStarted { cell: name() },
-        Event::NodeBooting { cell: name(), node: "node".to_owned(), boot: 1 },
-        Event::NodeBooted { cell: name(), boot, ms: 7_240 },
+        Event::NodeStarting {
+            cell: name(),
+            node: "node".to_owned(),
+            number: 1,
+            start: Start::Fork,
+        },
+        Event::NodeStarted { cell: name(), boot, ms: 7_240 },
         Event::Ready { cell: name(), ms: 812 },
         Event::PhaseReached { cell: name(), phase: Phase::Frozen },
     ]

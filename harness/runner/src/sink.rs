@@ -1,9 +1,8 @@
 //! Where events go: into the record first, then to whoever shows them.
 
-use std::cell::RefCell;
 use std::io;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
@@ -13,7 +12,7 @@ use crate::report::Progress;
 
 /// Takes the events of a run. Cheap to clone; all clones are the same sink.
 #[derive(Clone, Debug)]
-pub struct Sink(Rc<RefCell<Inner>>);
+pub struct Sink(Arc<Mutex<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
@@ -30,17 +29,13 @@ impl Sink {
     /// When the folder already has a record, or cannot be written.
     pub fn create(folder: &Path, progress: Progress) -> io::Result<Self> {
         let record = Record::create(folder)?;
-        Ok(Sink(Rc::new(RefCell::new(Inner {
-            record,
-            progress,
-            events: Vec::new(),
-            trouble: None,
-        }))))
+        let inner = Inner { record, progress, events: Vec::new(), trouble: None };
+        Ok(Sink(Arc::new(Mutex::new(inner))))
     }
 
     /// Takes an event. When it cannot be recorded, it is still shown, and [`Sink::close`] tells.
     pub fn emit(&self, event: Event) {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.inner();
         let recorded = Recorded { at: Timestamp::now(), event };
         if let Err(error) = inner.record.append(&recorded) {
             inner.trouble.get_or_insert(error);
@@ -52,7 +47,7 @@ impl Sink {
     /// All events so far.
     #[must_use]
     pub fn events(&self) -> Vec<Recorded> {
-        self.0.borrow().events.clone()
+        self.inner().events.clone()
     }
 
     /// Tells whether everything was recorded.
@@ -60,6 +55,10 @@ impl Sink {
     /// # Errors
     /// The first error of the record.
     pub fn close(&self) -> io::Result<()> {
-        self.0.borrow_mut().trouble.take().map_or(Ok(()), Err)
+        self.inner().trouble.take().map_or(Ok(()), Err)
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,6 +13,7 @@ mod prove;
 mod stop;
 mod times;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,12 +25,14 @@ use model::message::{Ready, Reply, Request, Shutdown};
 use model::pod::PodStatus;
 use model::{Capture, Phase};
 use tokio::time::Instant;
-use vm::{Disk, Guest, Machine, Node};
+use vm::disk::DataDisk;
+use vm::lab::Lab;
+use vm::{Guest, Machine, Templates};
 
 pub use self::stop::Stop;
 use self::times::Times;
 use crate::cell::Cell;
-use crate::event::{Boot, Event};
+use crate::event::{Boot, Event, Start};
 use crate::expectations::Expectations;
 use crate::hook::Hook;
 use crate::sink::Sink;
@@ -61,6 +64,21 @@ pub enum Keep {
     Never,
 }
 
+/// When the nodes of a cell are left running at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stand {
+    /// In no case.
+    #[default]
+    Never,
+    /// When the cell is not as expected.
+    Failed,
+    /// In any case.
+    Always,
+}
+
+/// The nodes of a cell that are left running: those of the first that is to be.
+pub type Left = Rc<RefCell<Option<(Cell, Lab)>>>;
+
 /// A node of a story, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeName(pub &'static str);
@@ -89,14 +107,22 @@ pub struct Setting {
     pub workload: Rc<Workload>,
     /// Its machine, with the disks that nobody writes.
     pub machine: Machine,
+    /// What nodes are forked from.
+    pub templates: Templates,
     /// Makes the disks that are written to.
     pub supply: Arc<dyn Supply>,
+    /// Whether what the wires carry is captured into files of the cell.
+    pub pcap: bool,
     /// Hooks of the user.
     pub hooks: Rc<[Hook]>,
     /// What is known to go wrong.
     pub expectations: Rc<Expectations>,
     /// Which artefacts stay.
     pub keep: Keep,
+    /// When its nodes are left running.
+    pub stand: Stand,
+    /// Where they are left.
+    pub left: Left,
     /// The cell's folder.
     pub folder: PathBuf,
     /// Where events go.
@@ -107,9 +133,9 @@ pub struct Setting {
 #[derive(Debug)]
 pub struct Stage {
     setting: Setting,
-    disks: Vec<Disk>,
-    nodes: BTreeMap<NodeName, Node>,
-    boots: BTreeMap<NodeName, u32>,
+    disks: Vec<PathBuf>,
+    lab: Option<Lab>,
+    starts: BTreeMap<NodeName, u32>,
     versions: Option<(String, String)>,
     pod: Option<PodStatus>,
     times: Times,
@@ -128,8 +154,8 @@ impl Stage {
         Stage {
             setting,
             disks: Vec::new(),
-            nodes: BTreeMap::new(),
-            boots: BTreeMap::new(),
+            lab: None,
+            starts: BTreeMap::new(),
             versions: None,
             pod: None,
             times: Times::start(),
@@ -175,52 +201,73 @@ impl Stage {
             .or_else(|| unmet("CRIU", &workload.needs.criu, &cell.criu.version))
     }
 
-    /// Gives the nodes to come, one at a time, the disk that survives a reboot: an empty
-    /// filesystem in a sparse file of this cell.
+    /// Describes a node with a disk that survives its reboots: an empty filesystem in a sparse
+    /// file of this cell.
     ///
     /// # Errors
     /// When the disk cannot be made.
-    pub fn attach_data(&mut self, mib: u64) -> Result<(), Stop> {
-        let path = self.folder().join("data.img");
-        let made = self.setting.supply.data_disk(&path, mib);
+    pub fn node(&mut self, name: NodeName, data_mib: u64) -> Result<(), Stop> {
+        let path = self.folder().join(format!("data-{name}.img"));
+        let made = self.setting.supply.data_disk(&path, data_mib);
         made.map_err(|why| Stop::broken(format!("data disk {}: {why}", path.display())))?;
-        self.disks.push(Disk::writable("data", path));
-        Ok(())
+        let disk = DataDisk::open(&path)?;
+        self.disks.push(path);
+        let machine = self.setting.machine.clone();
+        let lab = self.lab()?;
+        lab.node(name.0, machine)?;
+        Ok(lab.data_disk(name.0, disk)?)
+    }
+
+    /// A running node for the first time: forked from a machine that has booted before.
+    ///
+    /// # Errors
+    /// When the machine does not get as far as its agent, or CRIU does not run there.
+    pub async fn fork(&mut self, name: NodeName) -> Result<(), Stop> {
+        self.start_node(name, Start::Fork).await
     }
 
     /// Boots a node: firmware, kernel and init run, whether for the first time or again.
     ///
     /// # Errors
-    /// When the machine does not get as far as its agent, or CRIU does not run there.
-    pub async fn boot(&mut self, name: NodeName) -> Result<NodeName, Stop> {
-        let boot = self.boots.get(&name).map_or(1, |last| last + 1);
-        self.boots.insert(name, boot);
-        self.emit(Event::NodeBooting { cell: self.cell(), node: name.to_string(), boot });
-        let console = self.folder().join(format!("console-{name}-{boot}.log"));
-        let node = self.machine(boot).boot(name.0, &console).await?;
-        let ms = millis(node.boot_time());
-        self.times.set(if boot == 1 { "boot" } else { "boot_again" }, node.boot_time());
-        let hello = node.hello().clone();
-        self.nodes.insert(name, node);
+    /// As [`Stage::fork`].
+    pub async fn boot(&mut self, name: NodeName) -> Result<(), Stop> {
+        self.start_node(name, Start::Boot).await
+    }
+
+    async fn start_node(&mut self, name: NodeName, start: Start) -> Result<(), Stop> {
+        let number = self.starts.get(&name).map_or(1, |last| last + 1);
+        self.starts.insert(name, number);
+        let (cell, node) = (self.cell(), name.to_string());
+        self.emit(Event::NodeStarting { cell, node, number, start });
+        let lab = self.lab()?;
+        let node = match start {
+            Start::Fork => lab.start(name.0).await?,
+            Start::Boot => lab.boot(name.0).await?,
+        };
+        let (time, hello) = (node.start_time(), node.hello().clone());
         let boot = Boot {
             node: name.to_string(),
-            boot,
-            boot_id: hello.boot_id,
+            boot: number,
+            start: if node.is_fork() { Start::Fork } else { Start::Boot },
+            boot_id: node.boot_id().to_owned(),
             kernel_release: hello.kernel_release.clone(),
             criu_version: hello.criu_version.clone().unwrap_or_default(),
         };
-        self.emit(Event::NodeBooted { cell: self.cell(), boot, ms });
+        self.times.set(if number == 1 { "boot" } else { "boot_again" }, time);
+        self.emit(Event::NodeStarted { cell: self.cell(), boot, ms: millis(time) });
         let criu =
             hello.criu_version.map_err(|why| Stop::failed(format!("CRIU does not run: {why}")))?;
         self.versions.get_or_insert((hello.kernel_release, criu));
-        Ok(name)
+        Ok(())
     }
 
-    fn machine(&self, boot: u32) -> Machine {
-        let mut machine = self.setting.machine.clone();
-        machine.disks.extend(self.disks.iter().cloned());
-        machine.seed = Some(self.setting.cell.seed.wrapping_add(u64::from(boot) << 32));
-        machine
+    /// The lab that the nodes stand in, made when the first is described.
+    fn lab(&mut self) -> Result<&mut Lab, Stop> {
+        if self.lab.is_none() {
+            let (templates, seed) = (self.setting.templates.clone(), self.setting.cell.seed);
+            self.lab = Some(Lab::new(&self.setting.folder, templates, seed)?);
+        }
+        self.lab.as_mut().ok_or_else(|| Stop::broken("there is no lab"))
     }
 
     /// Starts the pod, waits until its workload is ready, and lets the client fill it.
@@ -260,14 +307,14 @@ impl Stage {
     /// When it does not get down.
     pub async fn shut_down(&mut self, name: NodeName, how: Shutdown) -> Result<(), Stop> {
         let began = Instant::now();
-        let node = self.nodes.remove(&name).ok_or_else(|| not_running(name))?;
-        node.shut_down(how).await?;
+        self.lab()?.shut_down(name.0, how).await?;
         self.times.set("shutdown", began.elapsed());
         Ok(())
     }
 
     fn guest(&self, name: NodeName) -> Result<Guest, Stop> {
-        self.nodes.get(&name).map(|node| node.guest().clone()).ok_or_else(|| not_running(name))
+        let node = self.lab.as_ref().and_then(|lab| lab.running(name.0));
+        node.map(|node| node.guest().clone()).ok_or_else(|| not_running(name))
     }
 
     fn pod(&self) -> Result<&PodStatus, Stop> {

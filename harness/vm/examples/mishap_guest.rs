@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::process::Command;
 
 use model::Phase;
 use model::frame::{Decoder, encode};
@@ -20,6 +21,11 @@ use nix::sys::reboot::{RebootMode, reboot};
 use nix::unistd::pause;
 
 fn main() -> io::Result<()> {
+    match std::env::args().nth(1).as_deref() {
+        Some("eat") => return eat(),
+        Some("oops") => return oops(),
+        _ => {}
+    }
     live().inspect_err(|error| {
         // A console that fails, too, leaves nobody to tell.
         let _ = say(&format!("the mishap guest dies: {error}"));
@@ -107,11 +113,9 @@ impl Agent {
     }
 
     fn hello(&mut self) -> io::Result<()> {
-        let read = |path| fs::read_to_string(path).map(|text| text.trim().to_owned());
         self.send(&ToHost::Hello(Hello {
             protocol: self.protocol,
             build: "mishap".to_owned(),
-            boot_id: read("/proc/sys/kernel/random/boot_id")?,
             kernel_release: read("/proc/sys/kernel/osrelease")?,
             criu_version: Err("there is none".to_owned()),
         }))
@@ -122,6 +126,7 @@ impl Agent {
             ToGuest::Hello { .. } => self.hello(),
             ToGuest::Request { id, request } => self.answer(id, request),
             ToGuest::Chunk { id, bytes } => self.chunk(id, &bytes),
+            ToGuest::Input { .. } => Ok(()),
             ToGuest::Proceed { id, decision: Decision::Continue } => {
                 self.done(id, Reply::Checkpoint(CheckpointReport::default()))
             }
@@ -131,7 +136,12 @@ impl Agent {
 
     fn answer(&mut self, id: RequestId, request: Request) -> io::Result<()> {
         match request {
-            Request::Ping => self.done(id, Reply::Done),
+            Request::Ping | Request::Prepare => self.done(id, Reply::Done),
+            Request::Become { .. } => {
+                let boot_id = read("/proc/sys/kernel/random/boot_id")?;
+                self.done(id, Reply::Became { boot_id })
+            }
+            Request::Panic => fs::write("/proc/sysrq-trigger", "c"),
             Request::Put { path, bytes, .. } => {
                 self.puts.insert(id, (path, Vec::new(), bytes as usize));
                 self.chunk(id, &[])
@@ -179,6 +189,17 @@ impl Agent {
             "panic" => fs::write("/proc/sysrq-trigger", "c"),
             "hang" => hang(),
             "exit" => std::process::exit(3),
+            "oops" => oops(),
+            "limp" => limp(),
+            "out of memory" => eat_by_child().and_then(|()| self.done(id, Reply::Done)),
+            "out of its memory" => {
+                confine()?;
+                eat_by_child().and_then(|()| self.done(id, Reply::Done))
+            }
+            "lockup" => {
+                say("watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [init:1]")?;
+                hang()
+            }
             "reset" => leave(Shutdown::Reboot),
             "noise" => {
                 self.port.write_all(b"\x1b[2J kernel: hello? \0\0")?;
@@ -195,6 +216,44 @@ impl Agent {
             other => self.fail(id, format!("unknown mishap `{other}`")),
         }
     }
+}
+
+fn read(path: &str) -> io::Result<String> {
+    Ok(fs::read_to_string(path)?.trim().to_owned())
+}
+
+/// Makes a kernel that was booted with `initcall_blacklist=init_pipe_fs` follow a null pointer.
+fn oops() -> io::Result<()> {
+    nix::unistd::pipe().map(drop).map_err(io::Error::other)
+}
+
+/// An oops that is the end of a child only.
+fn limp() -> io::Result<()> {
+    fs::write("/proc/sys/kernel/panic_on_oops", "0")?;
+    Command::new("/init").arg("oops").status()?;
+    hang()
+}
+
+/// The child, which is killed: nobody would kill PID 1.
+fn eat_by_child() -> io::Result<()> {
+    Command::new("/init").arg("eat").status().map(drop)
+}
+
+fn eat() -> io::Result<()> {
+    let mut eaten = Vec::new();
+    loop {
+        eaten.push(vec![1_u8; 1 << 20]);
+    }
+}
+
+/// Gives children 16 MiB.
+fn confine() -> io::Result<()> {
+    let root = "/sys/fs/cgroup";
+    mount(Some("cgroup2"), root, Some("cgroup2"), MsFlags::empty(), None::<&str>)?;
+    fs::write(format!("{root}/cgroup.subtree_control"), "+memory")?;
+    fs::create_dir(format!("{root}/small"))?;
+    fs::write(format!("{root}/small/memory.max"), "16M")?;
+    fs::write(format!("{root}/small/cgroup.procs"), "1")
 }
 
 fn leave(how: Shutdown) -> ! {

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
 use crate::node::Started;
-use crate::{Error, Machine, Qemu};
+use crate::process::Birth;
+use crate::{Error, Machine, Qemu, Seat};
 
 const DEVICE: &str = "/dev/kvm";
 
@@ -183,7 +184,7 @@ async fn probe(trial: &Trial) -> Result<Choice, Error> {
 }
 
 async fn try_boot(machine: &Machine, log: &Path) -> Result<(), Error> {
-    let started = Started::start(machine, "probe", log).await?;
+    let started = Started::start(machine, Seat::new("probe", log), Birth::BOOT).await?;
     let until_init = async {
         let signs = started.life.console.shows(|signs| signs.init).await;
         if signs.init { Ok(()) } else { std::future::pending().await }

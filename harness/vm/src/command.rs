@@ -7,47 +7,114 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
 use std::path::Path;
 
-use model::message::PORT;
+use model::message::{Card, PORT};
 
-use crate::{Accel, Disk, Machine};
+use crate::{Accel, Disk, Machine, Time, Version};
+
+/// What one start of a machine adds to the machine itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Launch<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) console_log: &'a Path,
+    pub(crate) seed: Option<u64>,
+    pub(crate) memory: Memory<'a>,
+    /// Whether the state comes by migration, and not by a boot.
+    pub(crate) incoming: bool,
+    pub(crate) sockets: &'a Sockets,
+    /// Who the cards are; a card without an entry has QEMU's default address.
+    pub(crate) cards: &'a [Card],
+}
+
+/// Where a machine's memory is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Memory<'a> {
+    /// Its own.
+    Own,
+    /// A file that others may then fork from.
+    File(&'a Path),
+    /// A file, of which it changes private copies.
+    CopyOf(&'a Path),
+}
 
 /// Sockets that QEMU inherits, connected to us.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sockets {
     pub(crate) monitor: RawFd,
     pub(crate) console: RawFd,
     pub(crate) agent: RawFd,
+    pub(crate) data: Option<RawFd>,
+    pub(crate) cards: Vec<RawFd>,
+}
+
+impl Sockets {
+    /// All of them, to be inherited.
+    pub(crate) fn all(&self) -> Vec<RawFd> {
+        let fixed = [self.monitor, self.console, self.agent];
+        fixed.into_iter().chain(self.data).chain(self.cards.iter().copied()).collect()
+    }
+}
+
+/// QEMU's word for the file that a machine's state is written to.
+///
+/// `file:` is there since 8.2; before that a shell does the same.
+pub(crate) fn state_to(version: Version, path: &Path) -> String {
+    if version >= FILES { by_name(path) } else { format!("exec:cat > {}", quoted(path)) }
+}
+
+/// QEMU's word for the file that a machine's state is read from.
+pub(crate) fn state_from(version: Version, path: &Path) -> String {
+    if version >= FILES { by_name(path) } else { format!("exec:cat {}", quoted(path)) }
+}
+
+const FILES: Version = Version { major: 8, minor: 2, micro: 0 };
+
+fn by_name(path: &Path) -> String {
+    format!("file:{}", path.display())
+}
+
+/// A path as the shell reads it.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 impl Machine {
     /// Arguments for QEMU.
-    pub(crate) fn arguments(
-        &self,
-        name: &str,
-        console_log: &Path,
-        sockets: Sockets,
-    ) -> Vec<OsString> {
+    pub(crate) fn arguments(&self, launch: &Launch<'_>) -> Vec<OsString> {
         let mut arguments = Arguments::default();
-        self.hardware(name, &mut arguments);
+        self.hardware(launch, &mut arguments);
         self.kernel(&mut arguments);
-        wires(console_log, sockets, &mut arguments);
+        wires(launch.console_log, launch.sockets, &mut arguments);
         for (number, disk) in self.disks.iter().enumerate() {
             attach(number, disk, &mut arguments);
         }
-        if self.user_network {
-            arguments.option("-netdev", "user,id=net");
-            arguments.option("-device", "virtio-net-pci,netdev=net");
+        if let Some(fd) = launch.sockets.data {
+            attach_data(fd, &mut arguments);
+        }
+        for (number, fd) in launch.sockets.cards.iter().enumerate() {
+            plug(number, *fd, launch.cards.get(number), &mut arguments);
         }
         arguments.0
     }
 
-    fn hardware(&self, name: &str, arguments: &mut Arguments) {
-        arguments.option("-name", Words::new("debug-threads=on").key("guest", name).0);
+    fn hardware(&self, launch: &Launch<'_>, arguments: &mut Arguments) {
+        arguments.option("-name", Words::new("debug-threads=on").key("guest", launch.name).0);
         for flag in ["-nodefaults", "-no-user-config", "-no-reboot"] {
             arguments.0.push(flag.into());
         }
         arguments.option("-display", "none");
-        arguments.option("-machine", "q35");
+        arguments.option("-machine", "q35,memory-backend=ram");
+        self.processor(arguments);
+        self.memory(launch.memory, arguments);
+        arguments.option("-device", "virtio-rng-pci");
+        if let Some(seed) = launch.seed {
+            arguments.option("-seed", seed.to_string());
+        }
+        if launch.incoming {
+            arguments.option("-incoming", "defer");
+        }
+    }
+
+    fn processor(&self, arguments: &mut Arguments) {
         let (accel, cpu) = match self.accel {
             Accel::Kvm => ("kvm", "host"),
             // With a thread for each CPU, QEMU loses races against a kernel that patches its own
@@ -55,13 +122,33 @@ impl Machine {
             Accel::Tcg => ("tcg,thread=single", "max"),
         };
         arguments.option("-accel", accel);
-        arguments.option("-cpu", cpu);
-        arguments.option("-smp", self.cpus.to_string());
-        arguments.option("-m", format!("{}M", self.memory_mib));
-        arguments.option("-device", "virtio-rng-pci");
-        if let Some(seed) = self.seed {
-            arguments.option("-seed", seed.to_string());
+        arguments.option("-cpu", self.cpu_model.as_deref().unwrap_or(cpu));
+        match self.time {
+            Time::Real => arguments.option("-smp", self.cpus.to_string()),
+            Time::Virtual => {
+                arguments.option("-smp", "1");
+                // With `sleep=off` an idle machine leaps to its next timer: while it waits for a
+                // disk of the host that is a deadline, which then has passed.
+                arguments.option("-icount", "shift=0,sleep=on");
+                arguments.option("-rtc", "base=utc,clock=vm");
+            }
         }
+    }
+
+    /// The memory has the same name wherever it is: QEMU finds it by that when a state comes in.
+    fn memory(&self, memory: Memory<'_>, arguments: &mut Arguments) {
+        let (backend, place) = match memory {
+            Memory::Own => ("memory-backend-ram", None),
+            Memory::File(path) => ("memory-backend-file", Some((path, "on"))),
+            Memory::CopyOf(path) => ("memory-backend-file", Some((path, "off"))),
+        };
+        let size = format!("{}M", self.memory_mib);
+        let mut words = Words::new(backend).key("id", "ram").key("size", &size);
+        if let Some((path, share)) = place {
+            words = words.key("mem-path", path).key("share", share);
+        }
+        arguments.option("-m", size);
+        arguments.option("-object", words.0);
     }
 
     fn kernel(&self, arguments: &mut Arguments) {
@@ -107,10 +194,10 @@ const EMULATED_WORDS: &[&str] = &[
     "no_timer_check",
 ];
 
-fn wires(console_log: &Path, sockets: Sockets, arguments: &mut Arguments) {
+fn wires(console_log: &Path, sockets: &Sockets, arguments: &mut Arguments) {
     // QEMU itself writes the log, so that it is whole even when nobody listens any more.
     let console = Words::new("socket").key("id", "console").key("fd", sockets.console.to_string());
-    arguments.option("-chardev", console.key("logfile", console_log).key("logappend", "off").0);
+    arguments.option("-chardev", console.key("logfile", console_log).key("logappend", "on").0);
     arguments.option("-serial", "chardev:console");
 
     let monitor = Words::new("socket").key("id", "monitor").key("fd", sockets.monitor.to_string());
@@ -125,14 +212,32 @@ fn wires(console_log: &Path, sockets: Sockets, arguments: &mut Arguments) {
 
 fn attach(number: usize, disk: &Disk, arguments: &mut Arguments) {
     let node = format!("disk{number}");
-    let read_only = if disk.read_only { "on" } else { "off" };
     let file = Words::new("driver=file").key("node-name", format!("file{number}"));
-    let file = file.key("filename", &disk.path).key("read-only", read_only);
-    arguments.option("-blockdev", file.0);
-    let format = Words::new("driver=").then(disk.format.driver()).key("node-name", &node);
-    let format = format.key("file", format!("file{number}")).key("read-only", read_only);
-    arguments.option("-blockdev", format.0);
+    arguments.option("-blockdev", file.key("filename", &disk.path).key("read-only", "on").0);
+    let format = Words::new("driver=raw").key("node-name", &node);
+    arguments
+        .option("-blockdev", format.key("file", format!("file{number}")).key("read-only", "on").0);
     let device = Words::new("virtio-blk-pci").key("drive", &node).key("serial", &disk.serial);
+    arguments.option("-device", device.0);
+}
+
+/// The disk that we serve ourselves: see [`crate::disk`].
+fn attach_data(fd: RawFd, arguments: &mut Arguments) {
+    let served = Words::new("driver=nbd,node-name=data,discard=unmap,server.type=fd");
+    arguments.option("-blockdev", served.key("server.str", fd.to_string()).0);
+    arguments.option("-device", "virtio-blk-pci,drive=data,serial=data");
+}
+
+/// A card on a wire of ours: see [`crate::wire`]. Nobody boots from it, so it needs no ROM.
+fn plug(number: usize, fd: RawFd, card: Option<&Card>, arguments: &mut Arguments) {
+    let net = format!("net{number}");
+    let stream = Words::new("stream,server=off,addr.type=fd").key("id", &net);
+    arguments.option("-netdev", stream.key("addr.str", fd.to_string()).0);
+    let mut device = Words::new("virtio-net-pci,romfile=").key("netdev", &net);
+    if let Some(card) = card {
+        let mac = card.mac.map(|byte| format!("{byte:02x}")).join(":");
+        device = device.key("mac", mac);
+    }
     arguments.option("-device", device.0);
 }
 
@@ -155,11 +260,6 @@ impl Words {
         Words(first.into())
     }
 
-    fn then(mut self, text: &str) -> Words {
-        self.0.push(text);
-        self
-    }
-
     /// Adds `,key=value`. A comma within the value is doubled: that is how QEMU escapes it.
     fn key(mut self, key: &str, value: impl AsRef<OsStr>) -> Words {
         use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -179,38 +279,68 @@ impl Words {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DiskFormat, Qemu, Version};
+    use crate::Qemu;
 
     fn machine(accel: Accel) -> Machine {
-        let version = Version { major: 7, minor: 2, micro: 0 };
+        let version = Version { major: 7, minor: 2, micro: 22 };
         let qemu = Qemu { program: "qemu-system-x86_64".into(), version };
-        Machine::new(qemu, accel, "/kernels/vmlinuz", "/initramfs")
+        Machine::new(qemu, accel, "/images/bzImage", "/images/initramfs.cpio")
     }
 
     /// Options and their values, one a line.
-    fn lines(machine: &Machine) -> String {
-        let sockets = Sockets { monitor: 10, console: 11, agent: 12 };
-        let arguments = machine.arguments("node", Path::new("/out/console,1.log"), sockets);
+    fn lines(machine: &Machine, memory: Memory<'_>, cards: &[Card]) -> String {
+        let data = machine.data_bytes.map(|_| 13);
+        let sockets = Sockets {
+            monitor: 10,
+            console: 11,
+            agent: 12,
+            data,
+            cards: (0..machine.cards).map(|number| 20 + RawFd::from(number)).collect(),
+        };
+        let launch = Launch {
+            name: "node",
+            console_log: Path::new("/out/console,1.log"),
+            seed: Some(3),
+            memory,
+            incoming: matches!(memory, Memory::CopyOf(_)),
+            sockets: &sockets,
+            cards,
+        };
+        let arguments = machine.arguments(&launch);
         let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
         words.join(" ").replace(" -", "\n-")
     }
 
     #[test]
-    fn a_machine_with_everything() {
+    fn a_fork_of_a_machine_with_everything() {
         let mut machine = machine(Accel::Tcg);
         machine.disks.push(Disk::read_only("root", "/images/root,with,commas.erofs"));
-        machine
-            .disks
-            .push(Disk { format: DiskFormat::Qcow2, ..Disk::writable("data", "/d.qcow2") });
+        machine.data_bytes = Some(1 << 30);
+        machine.cards = 2;
         machine.command_line.push("loglevel=7".to_owned());
-        machine.user_network = true;
-        machine.seed = Some(3);
-        insta::assert_snapshot!(lines(&machine));
+        machine.cpu_model = Some("Skylake-Server".to_owned());
+        let card = Card { mac: [2, 0, 0, 0, 0, 10], addresses: Vec::new() };
+        let memory = Memory::CopyOf(Path::new("/cache/ram"));
+        insta::assert_snapshot!(lines(&machine, memory, &[card]));
     }
 
     #[test]
     fn a_plain_machine_under_kvm() {
-        insta::assert_snapshot!(lines(&machine(Accel::Kvm)));
+        insta::assert_snapshot!(lines(&machine(Accel::Kvm), Memory::Own, &[]));
+    }
+
+    #[test]
+    fn a_machine_whose_time_is_virtual() {
+        let mut machine = machine(Accel::Tcg);
+        machine.time = Time::Virtual;
+        insta::assert_snapshot!(lines(&machine, Memory::File(Path::new("/cache/ram")), &[]));
+    }
+
+    #[test]
+    fn a_state_goes_through_a_shell_where_qemu_knows_no_files() {
+        let (old, path) = (Version { major: 7, minor: 2, micro: 22 }, Path::new("/it's/state"));
+        assert_eq!(state_to(old, path), r"exec:cat > '/it'\''s/state'");
+        assert_eq!(state_from(FILES, path), "file:/it's/state");
     }
 
     #[test]

@@ -43,6 +43,12 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// A lab was asked for what it does not have.
+    #[error("{0}")]
+    Lab(String),
+    /// A wire was asked for what it cannot do.
+    #[error(transparent)]
+    Wire(#[from] crate::wire::Error),
     /// A file, socket or process of the host.
     #[error("cannot {what}")]
     Host {
@@ -89,9 +95,25 @@ pub enum Error {
         node: String,
         /// What was being done.
         during: String,
-        /// The line that says `Kernel panic`.
+        /// The line that says why: that of the oops, if it was one, else that of the panic.
         headline: String,
         /// The console around the first sign of trouble.
+        console: Vec<String>,
+    },
+    /// The guest's kernel goes on, but what is done on it is worth nothing: it had an oops that
+    /// was not followed by a panic, or it was out of memory and killed somebody.
+    #[error(
+        "{node}: trouble in the guest during {during}: {headline}{}",
+        lines("console", console)
+    )]
+    Trouble {
+        /// Name of the node.
+        node: String,
+        /// What was being done.
+        during: String,
+        /// The line that says what happened.
+        headline: String,
+        /// The console around it.
         console: Vec<String>,
     },
     /// The guest did not answer in time.
@@ -106,7 +128,8 @@ pub enum Error {
         during: String,
         /// How long that was waited for.
         seconds: u64,
-        /// What QEMU says of the machine.
+        /// What QEMU says of the machine, and the guest's kernel of a CPU or a task that does not
+        /// move, if it did.
         machine: String,
         /// The last lines of the console.
         console: Vec<String>,
@@ -167,6 +190,7 @@ impl Error {
         match self {
             Error::Exited { console, .. }
             | Error::Panicked { console, .. }
+            | Error::Trouble { console, .. }
             | Error::Silent { console, .. }
             | Error::Rubbish { console, .. } => console,
             _ => &[],

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::frame::{Decoder, encode};
 use model::message::{
-    CHUNK_BYTES, Decision, Hello, PROTOCOL, Place, Reply, Request, RequestId, ToGuest,
+    CHUNK_BYTES, Decision, Hello, Input, PROTOCOL, Place, Reply, Request, RequestId, ToGuest,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::Error;
+use crate::exec::{Exec, Ran, Running};
 use crate::life::Life;
 use crate::operation::Operation;
 use crate::switchboard::{Call, Heard, Incoming, Noise, Switchboard};
@@ -25,6 +26,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// How often at most.
 const MOST_ASKED: u32 = 4;
+
+/// How long it may take to hand a message over to QEMU.
+const SEND: Duration = Duration::from_secs(60);
 
 /// What a transfer may take: so long, and a second for each mebibyte.
 const TRANSFER: Duration = Duration::from_secs(60);
@@ -158,6 +162,41 @@ impl Guest {
         Ok(Operation::new(self.clone(), call, during, patience))
     }
 
+    /// Starts a program on the node whose input and output are streams.
+    ///
+    /// # Errors
+    /// When the request cannot be sent. That it cannot be started is told by [`Running::next`].
+    pub async fn exec(&self, exec: Exec) -> Result<Running, Error> {
+        let Exec { command, env, terminal } = exec;
+        let request = Request::Exec { command, env, terminal };
+        let during = describe(&request);
+        let (call, window) = self.board.open_streams();
+        let message = ToGuest::Request { id: call.id, request };
+        self.life.within(&during, SEND, self.send(&message, &during)).await?;
+        Ok(Running::new(self.clone(), call, window, during))
+    }
+
+    /// Runs a program on the node to its end, without input, and collects what it writes: at most
+    /// [`RAN_BYTES`](crate::exec::RAN_BYTES) of it. It is killed when it takes longer than
+    /// `patience`.
+    ///
+    /// # Errors
+    /// As [`Running::next`], and when it writes more or does not end in time.
+    pub async fn run<W: Into<String>>(
+        &self,
+        command: impl IntoIterator<Item = W>,
+        patience: Duration,
+    ) -> Result<Ran, Error> {
+        let mut running = self.exec(Exec::new(command)).await?;
+        let during = running.during().to_owned();
+        self.life.within(&during, patience, running.collect()).await
+    }
+
+    /// Waits until the node has ended, or its kernel has panicked, and tells how.
+    pub async fn ended(&self) -> Error {
+        self.life.death("its life").await
+    }
+
     /// What came from the guest that answered nothing.
     #[must_use]
     pub fn noise(&self) -> Noise {
@@ -203,6 +242,11 @@ impl Guest {
         }
     }
 
+    /// Waits for the answer to a request that was made of the node that this one was forked from.
+    pub(crate) fn take_over(&self, id: RequestId) -> Call {
+        self.board.take_over(id)
+    }
+
     pub(crate) async fn proceed(
         &self,
         id: RequestId,
@@ -210,6 +254,11 @@ impl Guest {
         during: &str,
     ) -> Result<(), Error> {
         self.send(&ToGuest::Proceed { id, decision }, during).await
+    }
+
+    /// Says something to a program that runs by [`Guest::exec`].
+    pub(crate) async fn say(&self, id: RequestId, input: Input, during: &str) -> Result<(), Error> {
+        self.send(&ToGuest::Input { id, input }, during).await
     }
 
     pub(crate) fn wrong(&self, during: &str, why: String) -> Error {
@@ -277,5 +326,9 @@ fn describe(request: &Request) -> String {
         Request::Capture { pod } => format!("capture of pod {pod}"),
         Request::Stop { pod, container, .. } => format!("stop of {pod}/{container}"),
         Request::Shutdown { .. } => "shutdown".to_owned(),
+        Request::Prepare => "getting ready for forks".to_owned(),
+        Request::Become { identity } => format!("becoming {}", identity.hostname),
+        Request::Exec { command, .. } => format!("`{}`", command.join(" ")),
+        Request::Panic => "panic".to_owned(),
     }
 }

@@ -6,13 +6,13 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), vm::Error> {
-//! use std::{path::Path, time::Duration};
+//! use std::time::Duration;
 //! use model::message::{Request, Shutdown};
-//! use vm::{Accel, Disk, Machine, Qemu};
+//! use vm::{Accel, Disk, Machine, Qemu, Seat};
 //!
 //! let mut machine = Machine::new(Qemu::find().await?, Accel::Tcg, "bzImage", "initramfs.cpio");
 //! machine.disks.push(Disk::read_only("root", "root.erofs"));
-//! let node = machine.boot("node", Path::new("console.log")).await?;
+//! let node = machine.boot(Seat::new("node", "console.log")).await?;
 //! node.guest().request(Request::Ping, Duration::from_secs(5)).await?;
 //! node.shut_down(Shutdown::PowerOff).await?;
 //! # Ok(())
@@ -31,8 +31,14 @@
 pub mod accel;
 mod command;
 mod console;
+pub mod disk;
 mod error;
+pub mod exec;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guest;
+pub mod lab;
 mod life;
 mod machine;
 mod node;
@@ -40,14 +46,20 @@ mod operation;
 mod process;
 mod qemu;
 mod qmp;
+mod seat;
+mod snapshot;
 mod switchboard;
+mod template;
 mod tether;
+pub mod wire;
 
 pub use accel::Accel;
 pub use error::Error;
 pub use guest::Guest;
-pub use machine::{Disk, DiskFormat, Machine};
+pub use machine::{Disk, Machine, Time};
 pub use node::Node;
 pub use operation::Operation;
 pub use qemu::{Qemu, Version};
+pub use seat::Seat;
 pub use switchboard::Noise;
+pub use template::{Notice, Templates};

@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use crate::Error;
-use crate::console::Console;
+use crate::console::{Console, Told, Trouble};
 use crate::process::{Exit, Process};
 use crate::qmp::Monitor;
 
 /// A guest that panics takes its machine down at once (`panic=-1`), unless the panic itself hangs.
+/// An oops is followed by a panic (`oops=panic`), unless somebody has changed that.
 const PANIC_GRACE: Duration = Duration::from_secs(5);
 
 /// How long QEMU may take for what should be immediate.
@@ -28,7 +29,8 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    /// Does `work`, for at most `patience`, and not longer than the node lives.
+    /// Does `work`, for at most `patience`, and not longer than the node is sound: it ends when
+    /// the machine does, and at an oops or a kill for lack of memory.
     ///
     /// Work that lost its connection may simply wait: what happened to the node is told from here.
     pub(crate) async fn within<T>(
@@ -39,14 +41,15 @@ impl Life {
     ) -> Result<T, Error> {
         tokio::select! {
             biased;
-            result = work => result,
+            result = work => result.map_err(|error| self.blame(during, error)),
             error = self.death(during) => Err(error),
+            error = self.trouble(during) => Err(error),
             () = sleep(patience) => Err(self.silent(during, patience).await),
         }
     }
 
     /// Waits for the node's end and tells it.
-    async fn death(&self, during: &str) -> Error {
+    pub(crate) async fn death(&self, during: &str) -> Error {
         tokio::select! {
             exit = self.process.exited() => self.obituary(during, &exit).await,
             error = self.lasting_panic(during) => error,
@@ -67,6 +70,12 @@ impl Life {
         })
     }
 
+    /// The monitor, once it has greeted.
+    pub(crate) fn greeted(&self) -> Result<&Monitor, Error> {
+        let (node, command, why) = (self.node.to_string(), String::new(), "it has not greeted");
+        self.monitor.get().ok_or(Error::Monitor { node, command, why: why.to_owned() })
+    }
+
     /// Tells how the node ended, if that is why `error` came.
     pub(crate) async fn explain(&self, during: &str, error: Error) -> Error {
         match timeout(QEMU_GRACE, self.death(during)).await {
@@ -77,9 +86,31 @@ impl Life {
 
     /// The panic that is to be read on the console, if there is one.
     pub(crate) fn panicked(&self, during: &str) -> Option<Error> {
-        let (headline, console) = self.console.panic()?;
+        let Told { headline, console } = self.console.panic()?;
         let (node, during) = (self.node.to_string(), during.to_owned());
         Some(Error::Panicked { node, during, headline, console })
+    }
+
+    /// Waits for trouble that does not end the machine.
+    async fn trouble(&self, during: &str) -> Error {
+        let trouble = self.console.trouble().await;
+        if trouble.is_oops {
+            sleep(PANIC_GRACE).await;
+        }
+        self.panicked(during).unwrap_or_else(|| self.troubled(during, trouble))
+    }
+
+    fn troubled(&self, during: &str, trouble: Trouble) -> Error {
+        let Told { headline, console } = self.console.tell(trouble);
+        Error::Trouble { node: self.node.to_string(), during: during.to_owned(), headline, console }
+    }
+
+    /// What failed in the guest failed because of trouble, if there was some meanwhile.
+    fn blame(&self, during: &str, error: Error) -> Error {
+        match (&error, self.console.untold_trouble()) {
+            (Error::Failure { .. }, Some(trouble)) => self.troubled(during, trouble),
+            _ => error,
+        }
     }
 
     /// Waits for a panic after which QEMU does not end.
@@ -96,7 +127,7 @@ impl Life {
     /// Tells that the node is there, but `during` does not come to an end.
     pub(crate) async fn silent(&self, during: &str, patience: Duration) -> Error {
         let node = self.node.to_string();
-        let machine = match self.monitor.get() {
+        let mut machine = match self.monitor.get() {
             None => "QEMU has not greeted".to_owned(),
             Some(monitor) => match timeout(QEMU_GRACE, monitor.status()).await {
                 Ok(Ok(status)) => format!("the machine is {status}"),
@@ -104,7 +135,12 @@ impl Life {
                 Err(_) => "QEMU's monitor does not answer".to_owned(),
             },
         };
-        let (seconds, console) = (patience.as_secs(), self.console.tail());
-        Error::Silent { node, during: during.to_owned(), seconds, machine, console }
+        let (during, seconds) = (during.to_owned(), patience.as_secs());
+        let mut console = self.console.tail();
+        if let Some(lockup) = self.console.lockup() {
+            machine += &format!("; its kernel said: {}", lockup.headline);
+            console = lockup.console;
+        }
+        Error::Silent { node, during, seconds, machine, console }
     }
 }

@@ -1,9 +1,9 @@
 //! A machine as a value: everything that decides how it boots, apart from booting it.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Accel, Qemu};
 
@@ -14,6 +14,8 @@ pub struct Machine {
     pub qemu: Qemu,
     /// How its instructions are carried out.
     pub accel: Accel,
+    /// How its time passes.
+    pub time: Time,
     /// A bzImage, or a `vmlinux` with a PVH entry.
     pub kernel: PathBuf,
     /// The initramfs whose `/init` is the agent.
@@ -22,16 +24,30 @@ pub struct Machine {
     pub command_line: Vec<String>,
     /// Memory, in MiB.
     pub memory_mib: u32,
-    /// Number of CPUs.
+    /// Number of CPUs; virtual time allows one.
     pub cpus: u32,
-    /// Disks, in the order in which the guest finds them.
+    /// QEMU's word for the CPU model; by default all that the accelerator has.
+    pub cpu_model: Option<String>,
+    /// Disks that the guest only reads, in the order in which it finds them.
     pub disks: Vec<Disk>,
-    /// Whether there is a network card behind which QEMU plays a router to the outside.
-    pub user_network: bool,
-    /// Seeds what QEMU gives the guest as random; without it each boot is different.
-    pub seed: Option<u64>,
+    /// Bytes of the disk `data`, the one that the guest writes to, if it has one.
+    pub data_bytes: Option<u64>,
+    /// Number of network cards.
+    pub cards: u8,
     /// How long the agent may take to say hello, in seconds.
     pub boot_deadline_s: u64,
+}
+
+/// How a machine's time passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Time {
+    /// As everywhere.
+    #[default]
+    Real,
+    /// By instructions: one is one nanosecond; while a machine is idle, its time is the host's.
+    /// Times measured in the guest repeat on a noisy host. TCG only, one CPU.
+    Virtual,
 }
 
 impl Machine {
@@ -48,15 +64,27 @@ impl Machine {
         Machine {
             qemu,
             accel,
+            time: Time::Real,
             kernel: kernel.into(),
             initramfs: initramfs.into(),
             command_line: Vec::new(),
             memory_mib: 1024,
             cpus: 2,
+            cpu_model: None,
             disks: Vec::new(),
-            user_network: false,
-            seed: None,
+            data_bytes: None,
+            cards: 0,
             boot_deadline_s: accel.boot_deadline().as_secs(),
+        }
+    }
+
+    /// The time of day that a node starts with, in nanoseconds since 1970; none where time is not
+    /// that of the day.
+    pub(crate) fn time_of_day(&self) -> Option<u64> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        match self.time {
+            Time::Real => u64::try_from(now.as_nanos()).ok(),
+            Time::Virtual => None,
         }
     }
 
@@ -65,50 +93,19 @@ impl Machine {
     }
 }
 
-/// A virtio disk.
+/// A virtio disk that the guest only reads: its file can serve many machines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Disk {
     /// By this the guest recognises it: `/sys/block/*/serial`, at most 20 bytes.
     pub serial: String,
-    /// The file on the host.
+    /// A raw image on the host.
     pub path: PathBuf,
-    /// How the file is to be read.
-    pub format: DiskFormat,
-    /// Whether the guest may write to it; a file that nobody writes can serve many machines.
-    pub read_only: bool,
 }
 
 impl Disk {
     /// A raw image that the guest only reads.
     #[must_use]
     pub fn read_only(serial: impl Into<String>, path: impl Into<PathBuf>) -> Disk {
-        let (serial, path) = (serial.into(), path.into());
-        Disk { serial, path, format: DiskFormat::Raw, read_only: true }
-    }
-
-    /// A raw image that the guest reads and writes.
-    #[must_use]
-    pub fn writable(serial: impl Into<String>, path: impl Into<PathBuf>) -> Disk {
-        Disk { read_only: false, ..Disk::read_only(serial, path) }
-    }
-}
-
-/// Format of a disk's file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DiskFormat {
-    /// The bytes of the disk, one after the other.
-    Raw,
-    /// QEMU's own format.
-    Qcow2,
-}
-
-impl DiskFormat {
-    /// The name of QEMU's block driver.
-    pub(crate) fn driver(self) -> &'static str {
-        match self {
-            DiskFormat::Raw => "raw",
-            DiskFormat::Qcow2 => "qcow2",
-        }
+        Disk { serial: serial.into(), path: path.into() }
     }
 }

@@ -1,66 +1,88 @@
 //! A machine that runs.
 
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use model::message::{Hello, Request, Shutdown};
+use model::message::{Hello, Identity, Reply, Request, Shutdown};
 use tokio::time::{Instant, timeout};
 
 use crate::console::Console;
+use crate::disk::DataDisk;
 use crate::life::Life;
-use crate::process::{self, Leash};
+use crate::process::{self, Birth, Leash};
 use crate::qmp::Monitor;
-use crate::{Error, Guest, Machine};
+use crate::{Error, Guest, Machine, Seat};
 
 /// How long QEMU may take until its monitor greets.
 const START: Duration = Duration::from_secs(30);
 
+/// How long the agent may take to be somebody.
+pub(crate) const BECOME: Duration = Duration::from_secs(60);
+
 /// How long a node may take to flush, unmount and go down.
 const SHUTDOWN: Duration = Duration::from_secs(60);
 
+/// How long the kernel may take to say that it panics.
+const PANIC: Duration = Duration::from_secs(30);
+
 impl Machine {
-    /// Boots the machine and waits until its agent says hello. QEMU writes the console to
-    /// `console_log`, from its beginning.
+    /// Boots the machine: firmware, kernel and init run. Waits until its agent says hello and is
+    /// who it is to be.
     ///
     /// # Errors
     /// When QEMU does not start, or the guest panics, stays silent or talks rubbish.
-    pub async fn boot(&self, name: &str, console_log: &Path) -> Result<Node, Error> {
+    pub async fn boot(&self, seat: Seat) -> Result<Node, Error> {
         let began = Instant::now();
-        let started = Started::start(self, name, console_log).await?;
-        let Started { life, leash, guest } = started;
-        let hello = guest.greeting(self.boot_deadline()).await?;
-        let boot_time = began.elapsed();
-        Ok(Node { life, guest, hello, boot_time, leash })
+        let identity = seat.identity.clone();
+        let started = Started::start(self, seat, Birth::BOOT).await?;
+        let hello = started.guest.greeting(self.boot_deadline()).await?;
+        let mut node = started.node(self, hello, began);
+        node.assume(identity).await?;
+        Ok(node)
     }
 }
 
-/// A QEMU whose monitor has greeted; whether a kernel boots in it is not known yet.
+/// A QEMU whose monitor has greeted; what runs in it is not known yet.
 #[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) life: Life,
+    pub(crate) guest: Guest,
     leash: Leash,
-    guest: Guest,
+    data: Option<DataDisk>,
 }
 
 impl Started {
     pub(crate) async fn start(
         machine: &Machine,
-        name: &str,
-        console_log: &Path,
+        seat: Seat,
+        birth: Birth<'_>,
     ) -> Result<Started, Error> {
-        let (process, leash, wires) = process::start(machine, name, console_log)?;
+        let (process, leash, wires) = process::start(machine, &seat, birth)?;
+        let Seat { name, data, .. } = seat;
         let console = Console::follow(wires.console);
         let monitor = Arc::new(OnceLock::new());
-        let life = Life { node: name.into(), process, console, monitor };
+        let life = Life { node: name.as_str().into(), process, console, monitor };
         let guest = Guest::new(life.clone(), wires.agent);
         let during = "start of QEMU";
-        match life.within(during, START, Monitor::greet(name, wires.monitor)).await {
+        match life.within(during, START, Monitor::greet(&name, wires.monitor)).await {
             Ok(monitor) => life.monitor.get_or_init(|| monitor),
             Err(error @ Error::Monitor { .. }) => return Err(life.explain(during, error).await),
             Err(error) => return Err(error),
         };
-        Ok(Started { life, leash, guest })
+        Ok(Started { life, leash, guest, data })
+    }
+
+    /// Its monitor.
+    pub(crate) fn monitor(&self) -> Result<&Monitor, Error> {
+        self.life.greeted()
+    }
+
+    /// The node, whose agent has said this.
+    pub(crate) fn node(self, machine: &Machine, hello: Hello, began: Instant) -> Node {
+        let Started { life, guest, leash, data } = self;
+        let machine = machine.clone();
+        let (start_time, boot_id) = (began.elapsed(), String::new());
+        Node { life, guest, hello, boot_id, began, start_time, forked: false, machine, data, leash }
     }
 }
 
@@ -70,7 +92,12 @@ pub struct Node {
     life: Life,
     guest: Guest,
     hello: Hello,
-    boot_time: Duration,
+    pub(crate) boot_id: String,
+    began: Instant,
+    pub(crate) start_time: Duration,
+    pub(crate) forked: bool,
+    machine: Machine,
+    data: Option<DataDisk>,
     leash: Leash,
 }
 
@@ -93,10 +120,34 @@ impl Node {
         &self.hello
     }
 
-    /// From the start of QEMU to hello.
+    /// `/proc/sys/kernel/random/boot_id`: no two nodes, and no two boots of one, have the same.
     #[must_use]
-    pub fn boot_time(&self) -> Duration {
-        self.boot_time
+    pub fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+
+    /// From the start of QEMU until the agent had answered and was who it is to be.
+    #[must_use]
+    pub fn start_time(&self) -> Duration {
+        self.start_time
+    }
+
+    /// Whether it was forked, and has not gone through a boot of its own.
+    #[must_use]
+    pub fn is_fork(&self) -> bool {
+        self.forked
+    }
+
+    /// The machine.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Its disk `data`.
+    #[must_use]
+    pub fn data(&self) -> Option<&DataDisk> {
+        self.data.as_ref()
     }
 
     /// QEMU's pid.
@@ -145,11 +196,57 @@ impl Node {
         Err(error)
     }
 
-    /// Kills the machine, as a power failure would (what QEMU has taken stays in the host's page
-    /// cache, though), and waits until it is gone.
+    /// Makes the kernel panic, and waits until the machine is gone.
+    ///
+    /// # Errors
+    /// When it does not panic.
+    pub async fn panic(self) -> Result<(), Error> {
+        let guest = self.guest.clone();
+        let asked = guest.request(Request::Panic, PANIC).await;
+        self.kill().await;
+        match asked {
+            Err(Error::Panicked { .. }) => Ok(()),
+            Err(error) => Err(error),
+            Ok(reply) => Err(guest.wrong("panic", format!("{reply:?}"))),
+        }
+    }
+
+    /// Ends the machine at once, as its reset button would: its disk keeps what it has taken.
     pub async fn kill(self) {
+        self.gone().await;
+    }
+
+    /// Cuts the machine's power: whatever the guest has not flushed to its disk is lost.
+    ///
+    /// # Errors
+    /// When the disk cannot be read any more.
+    pub async fn cut_power(self) -> Result<(), Error> {
+        let data = self.data.clone();
+        self.gone().await;
+        let cut = data.map_or(Ok(()), |data| data.power_cut());
+        cut.map_err(Error::host("cut the power of the data disk"))
+    }
+
+    async fn gone(self) {
         let Node { life, leash, .. } = self;
         drop(leash);
         life.process.exited().await;
+    }
+
+    /// Tells the agent who it is.
+    pub(crate) async fn assume(&mut self, mut identity: Identity) -> Result<(), Error> {
+        if identity.clock_ns.is_none() {
+            identity.clock_ns = self.machine.time_of_day();
+        }
+        match self.guest.request(Request::Become { identity }, BECOME).await? {
+            Reply::Became { boot_id } => self.boot_id = boot_id,
+            other => return Err(self.guest.wrong("become", format!("{other:?}"))),
+        }
+        self.start_time = self.began.elapsed();
+        Ok(())
+    }
+
+    pub(crate) fn life(&self) -> &Life {
+        &self.life
     }
 }

@@ -23,6 +23,7 @@ use crate::{Error, Guest};
 ///         Event::Step { name, .. } => eprintln!("{name}"),
 ///         Event::Phase { phase, .. } if at(phase).await => {}
 ///         Event::Phase { .. } => operation.decide(Decision::Abort).await?,
+///         _ => unreachable!("only programs have streams"),
 ///     }
 /// }
 /// operation.finish()
@@ -57,6 +58,9 @@ impl Operation {
         let (guest, call, during) = (&self.guest, &mut self.call, &self.during);
         let next = async { Ok(call.next().await) };
         match guest.life().within(during, self.patience, next).await? {
+            Incoming::Event(event @ (Event::Output { .. } | Event::Taken { .. })) => {
+                Err(guest.wrong(during, format!("{event:?} out of place")))
+            }
             Incoming::Event(event) => {
                 self.waits = matches!(event, Event::Phase { .. });
                 Ok(Some(event))
@@ -65,6 +69,21 @@ impl Operation {
                 self.reply = Some(guest.conclude(incoming, during)?);
                 Ok(None)
             }
+        }
+    }
+
+    /// The same operation in a fork of its node, made while the operation was under way: there it
+    /// goes on from where it stands here, and whatever becomes of the one is nothing to the other.
+    #[must_use]
+    pub fn in_fork(&self, fork: &Guest) -> Operation {
+        let Operation { during, patience, waits, reply, .. } = self;
+        Operation {
+            guest: fork.clone(),
+            call: fork.take_over(self.call.id),
+            during: during.clone(),
+            patience: *patience,
+            waits: *waits,
+            reply: reply.clone(),
         }
     }
 

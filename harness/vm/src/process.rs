@@ -2,7 +2,6 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 
@@ -11,8 +10,8 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::{oneshot, watch};
 
-use crate::command::Sockets;
-use crate::{Error, Machine, tether};
+use crate::command::{Launch, Memory, Sockets};
+use crate::{Error, Machine, Seat, tether};
 
 /// Most bytes of QEMU's standard error that are kept: its end.
 const STDERR_BYTES: usize = 4096;
@@ -46,26 +45,65 @@ pub(crate) struct Wires {
     pub(crate) agent: UnixStream,
 }
 
-/// Starts QEMU for `machine`.
+/// How a machine's memory comes to be, and its state.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Birth<'a> {
+    pub(crate) memory: Memory<'a>,
+    pub(crate) incoming: bool,
+}
+
+impl Birth<'_> {
+    /// A boot.
+    pub(crate) const BOOT: Birth<'static> = Birth { memory: Memory::Own, incoming: false };
+}
+
+/// Starts QEMU for `machine` on `seat`.
 pub(crate) fn start(
     machine: &Machine,
-    name: &str,
-    console_log: &Path,
+    seat: &Seat,
+    birth: Birth<'_>,
 ) -> Result<(Process, Leash, Wires), Error> {
     let (wires, theirs) = wire().map_err(Error::host("make a socket pair"))?;
+    let data = match (machine.data_bytes, &seat.data) {
+        (Some(_), Some(disk)) => Some(disk.serve().map_err(Error::host("serve the data disk"))?),
+        _ => None,
+    };
     let [monitor, console, agent] = theirs.each_ref().map(AsRawFd::as_raw_fd);
+    let sockets = Sockets {
+        monitor,
+        console,
+        agent,
+        data: data.as_ref().map(AsRawFd::as_raw_fd),
+        cards: seat.cards.iter().map(AsRawFd::as_raw_fd).collect(),
+    };
+    let child = spawn(machine, seat, birth, &sockets)?;
+    drop((theirs, data));
+    let (process, leash) = keep(child);
+    Ok((process, leash, wires))
+}
+
+fn spawn(
+    machine: &Machine,
+    seat: &Seat,
+    birth: Birth<'_>,
+    sockets: &Sockets,
+) -> Result<Child, Error> {
     let mut command = Command::new(&machine.qemu.program);
-    command.args(machine.arguments(name, console_log, Sockets { monitor, console, agent }));
+    command.args(machine.arguments(&Launch {
+        name: &seat.name,
+        console_log: &seat.console_log,
+        seed: seat.seed,
+        memory: birth.memory,
+        incoming: birth.incoming,
+        sockets,
+        cards: &seat.identity.cards,
+    }));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     // A group of its own: Ctrl-C in a terminal is for us, who then take the machine down.
     command.process_group(0).kill_on_drop(true);
-    tether::tie(&mut command, vec![monitor, console, agent]);
-    let child = command
-        .spawn()
-        .map_err(Error::host(format!("start `{}` for {name}", machine.qemu.program.display())))?;
-    drop(theirs);
-    let (process, leash) = keep(child);
-    Ok((process, leash, wires))
+    tether::tie(&mut command, sockets.all());
+    let program = machine.qemu.program.display();
+    command.spawn().map_err(Error::host(format!("start `{program}` for {}", seat.name)))
 }
 
 fn wire() -> std::io::Result<(Wires, [OwnedFd; 3])> {

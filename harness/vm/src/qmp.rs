@@ -17,7 +17,16 @@ use crate::Error;
 pub(crate) struct Monitor {
     node: Arc<str>,
     channel: Arc<Mutex<Channel>>,
-    shutdown: watch::Receiver<Option<String>>,
+    news: watch::Sender<News>,
+}
+
+/// What QEMU told without being asked.
+#[derive(Clone, Debug, Default)]
+struct News {
+    /// Why the machine went down.
+    shutdown: Option<String>,
+    /// How the migration under way, or the last one, stands.
+    migration: Option<String>,
 }
 
 #[derive(Debug)]
@@ -32,11 +41,10 @@ impl Monitor {
     pub(crate) async fn greet(node: &str, stream: UnixStream) -> Result<Monitor, Error> {
         let (reader, writer) = stream.into_split();
         let (tell, answers) = mpsc::channel(4);
-        let (reason, shutdown) = watch::channel(None);
-        tokio::spawn(read(reader, tell, reason));
+        let news = watch::Sender::new(News::default());
+        tokio::spawn(read(reader, tell, news.clone()));
         let channel = Channel { writer, answers, sent: 0 };
-        let monitor =
-            Monitor { node: node.into(), channel: Arc::new(Mutex::new(channel)), shutdown };
+        let monitor = Monitor { node: node.into(), channel: Arc::new(Mutex::new(channel)), news };
         monitor.greeting().await?;
         monitor.execute("qmp_capabilities").await?;
         Ok(monitor)
@@ -52,10 +60,20 @@ impl Monitor {
 
     /// Carries out a command that takes no arguments.
     pub(crate) async fn execute(&self, command: &str) -> Result<Value, Error> {
+        self.execute_with(command, json!({})).await
+    }
+
+    /// Carries out a command.
+    pub(crate) async fn execute_with(
+        &self,
+        command: &str,
+        arguments: Value,
+    ) -> Result<Value, Error> {
         let mut channel = self.channel.lock().await;
         channel.sent += 1;
         let id = channel.sent;
-        let line = json!({ "execute": command, "id": id }).to_string() + "\n";
+        let line =
+            json!({ "execute": command, "arguments": arguments, "id": id }).to_string() + "\n";
         let sent = channel.writer.write_all(line.as_bytes()).await;
         sent.map_err(|error| self.error(command, error.to_string()))?;
         loop {
@@ -81,7 +99,28 @@ impl Monitor {
 
     /// Why the machine went down, in QEMU's words, once it has.
     pub(crate) fn shutdown_reason(&self) -> Option<String> {
-        self.shutdown.borrow().clone()
+        self.news.borrow().shutdown.clone()
+    }
+
+    /// Begins a migration by `command` and waits for its end, which must be a good one. The
+    /// capability `events` must be on.
+    pub(crate) async fn migrate(&self, command: &str, arguments: Value) -> Result<(), Error> {
+        let mut news = self.news.subscribe();
+        self.news.send_modify(|news| news.migration = None);
+        self.execute_with(command, arguments).await?;
+        let ended = |news: &News| {
+            matches!(news.migration.as_deref(), Some("completed" | "failed" | "cancelled"))
+        };
+        let status = match news.wait_for(ended).await {
+            Ok(news) => news.migration.clone().unwrap_or_default(),
+            Err(_) => return Err(self.error(command, CLOSED)),
+        };
+        if status == "completed" {
+            return Ok(());
+        }
+        let answer = self.execute("query-migrate").await?;
+        let why = answer["error-desc"].as_str().map(|why| format!(": {why}"));
+        Err(self.error(command, format!("the migration {status}{}", why.unwrap_or_default())))
     }
 
     fn error(&self, command: &str, why: impl Into<String>) -> Error {
@@ -98,19 +137,25 @@ fn description(answer: &Value) -> String {
     }
 }
 
-/// Reads to the end: answers go to whoever asked, of events only the shutdown is noted.
+/// Reads to the end: answers go to whoever asked; of events, two are noted.
 async fn read(
     reader: impl AsyncRead + Unpin,
     answers: mpsc::Sender<Value>,
-    shutdown: watch::Sender<Option<String>>,
+    news: watch::Sender<News>,
 ) {
     let mut lines = BufReader::new(reader).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let message = serde_json::from_str(&line).unwrap_or(Value::String(line));
-        if message["event"] == "SHUTDOWN" {
-            shutdown.send_replace(message["data"]["reason"].as_str().map(str::to_owned));
-        } else if message.get("event").is_none() && answers.send(message).await.is_err() {
-            return;
+        let data = |key: &str| message["data"][key].as_str().map(str::to_owned);
+        match message["event"].as_str() {
+            Some("SHUTDOWN") => news.send_modify(|news| news.shutdown = data("reason")),
+            Some("MIGRATION") => news.send_modify(|news| news.migration = data("status")),
+            Some(_) => {}
+            None => {
+                if answers.send(message).await.is_err() {
+                    return;
+                }
+            }
         }
     }
 }

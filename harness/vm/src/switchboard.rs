@@ -4,14 +4,16 @@
 //! what nobody waits for is counted and dropped; what is no message at all is counted, too.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::frame::{Decoder, FrameError};
-use model::message::{Event, Failure, Hello, Reply, RequestId, ToHost};
-use tokio::sync::{mpsc, watch};
+use model::message::{Event, Failure, Hello, INPUT_BYTES, Reply, RequestId, ToHost};
+use tokio::sync::{Semaphore, mpsc, watch};
 
-/// Most events of one operation: steps and phases are a few dozen.
-const MAX_EVENTS: usize = 10_000;
+/// Most bytes of the events of one operation: steps and phases are a few dozen, and small.
+const EVENT_BYTES: usize = 4 << 20;
 
 /// Bytes that are kept of what came before the first message.
 const SAMPLE_BYTES: usize = 64;
@@ -61,7 +63,50 @@ pub(crate) struct Heard {
 struct Line {
     inbox: mpsc::UnboundedSender<Incoming>,
     bytes_left: usize,
-    events_left: usize,
+    event_bytes_left: usize,
+    /// For programs whose input and output are streams.
+    streams: Option<Streams>,
+}
+
+/// What may be under way between a program and its caller.
+#[derive(Debug)]
+struct Streams {
+    /// Bytes of output that the guest may still send.
+    output_left: usize,
+    input: Arc<InputWindow>,
+}
+
+/// Bytes of input that may be sent to a program; closed when the request is over.
+#[derive(Debug)]
+pub(crate) struct InputWindow {
+    free: Semaphore,
+    under_way: AtomicU32,
+}
+
+impl InputWindow {
+    fn new() -> Arc<InputWindow> {
+        let free = Semaphore::new(INPUT_BYTES as usize);
+        Arc::new(InputWindow { free, under_way: AtomicU32::new(0) })
+    }
+
+    /// Waits until so many bytes may be sent, which are under way from then on. False when the
+    /// program has ended.
+    pub(crate) async fn take(&self, bytes: u32) -> bool {
+        let Ok(permit) = self.free.acquire_many(bytes).await else { return false };
+        permit.forget();
+        self.under_way.fetch_add(bytes, Ordering::Relaxed);
+        true
+    }
+
+    /// The program took so many bytes; false when there were not so many under way.
+    fn taken(&self, bytes: u32) -> bool {
+        let less = |under_way: u32| under_way.checked_sub(bytes);
+        let known = self.under_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok();
+        if known {
+            self.free.add_permits(bytes as usize);
+        }
+        known
+    }
 }
 
 /// The waiting end of a request; nothing more is delivered once it is dropped.
@@ -82,28 +127,68 @@ impl Call {
     }
 }
 
+impl Call {
+    /// The guest may send so many bytes of output more.
+    pub(crate) fn grant(&self, bytes: usize) {
+        if let Some(line) = self.board.lock().lines.get_mut(&self.id)
+            && let Some(streams) = &mut line.streams
+        {
+            streams.output_left += bytes;
+        }
+    }
+}
+
 impl Drop for Call {
     fn drop(&mut self) {
         self.board.lock().lines.remove(&self.id);
     }
 }
 
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(streams) = &self.streams {
+            streams.input.free.close();
+        }
+    }
+}
+
 impl Switchboard {
+    /// The numbers of requests begin anywhere: in a guest that was forked in the middle of
+    /// something, requests of another host are still under way.
     pub(crate) fn new() -> Arc<Switchboard> {
-        let hello = watch::Sender::new(None);
-        Arc::new(Switchboard { state: Mutex::default(), hello })
+        let last_id = RandomState::new().hash_one(0) as RequestId;
+        let state = Mutex::new(State { last_id, ..State::default() });
+        Arc::new(Switchboard { state, hello: watch::Sender::new(None) })
     }
 
     /// A request is about to be made, whose answer may have so many bytes of bulk data.
     pub(crate) fn open(self: &Arc<Self>, most_bytes: usize) -> Call {
-        let (sender, inbox) = mpsc::unbounded_channel();
+        self.connect(most_bytes, None)
+    }
+
+    /// The same for a program whose input and output are streams.
+    pub(crate) fn open_streams(self: &Arc<Self>) -> (Call, Arc<InputWindow>) {
+        let input = InputWindow::new();
+        let streams = Streams { output_left: 0, input: Arc::clone(&input) };
+        (self.connect(0, Some(streams)), input)
+    }
+
+    /// A request without bulk data that was made through another switchboard, of a guest that was
+    /// forked since.
+    pub(crate) fn take_over(self: &Arc<Self>, id: RequestId) -> Call {
+        let (line, inbox) = Line::new(0, None);
+        self.lock().lines.insert(id, line);
+        Call { id, inbox, board: Arc::clone(self) }
+    }
+
+    fn connect(self: &Arc<Self>, bytes_left: usize, streams: Option<Streams>) -> Call {
+        let (line, inbox) = Line::new(bytes_left, streams);
         let mut state = self.lock();
         let mut id = state.last_id.wrapping_add(1);
         while state.lines.contains_key(&id) {
             id = id.wrapping_add(1);
         }
         state.last_id = id;
-        let line = Line { inbox: sender, bytes_left: most_bytes, events_left: MAX_EVENTS };
         state.lines.insert(id, line);
         Call { id, inbox, board: Arc::clone(self) }
     }
@@ -145,7 +230,7 @@ impl Switchboard {
             state.noise.unknown_ids += 1;
             return;
         };
-        let incoming = line.admit(incoming);
+        let Some(incoming) = line.admit(incoming) else { return };
         let last = matches!(incoming, Incoming::Done(_) | Incoming::Excess(_));
         // A caller that is just giving up needs nothing more.
         let _ = line.inbox.send(incoming);
@@ -174,26 +259,60 @@ impl Switchboard {
 }
 
 impl Line {
-    /// Takes what is left of the caps, or says that it was too much.
-    fn admit(&mut self, incoming: Incoming) -> Incoming {
-        match &incoming {
-            Incoming::Chunk(bytes) => match self.bytes_left.checked_sub(bytes.len()) {
-                Some(left) => self.bytes_left = left,
-                None => return Incoming::Excess("bytes"),
-            },
-            Incoming::Event(_) => match self.events_left.checked_sub(1) {
-                Some(left) => self.events_left = left,
-                None => return Incoming::Excess("events"),
-            },
-            Incoming::Done(_) | Incoming::Excess(_) => {}
-        }
-        incoming
+    fn new(
+        bytes_left: usize,
+        streams: Option<Streams>,
+    ) -> (Line, mpsc::UnboundedReceiver<Incoming>) {
+        let (inbox, outbox) = mpsc::unbounded_channel();
+        (Line { inbox, bytes_left, event_bytes_left: EVENT_BYTES, streams }, outbox)
     }
+
+    /// Takes what is left of the caps, or says that it was too much. What concerns the streams
+    /// alone is done with.
+    fn admit(&mut self, incoming: Incoming) -> Option<Incoming> {
+        let within = |left: &mut usize, count: usize| {
+            left.checked_sub(count).map(|less| *left = less).is_some()
+        };
+        let (fits, what) = match (&incoming, &mut self.streams) {
+            // Even an empty piece costs something here, and below.
+            (Incoming::Chunk(bytes), _) => {
+                (within(&mut self.bytes_left, bytes.len().max(1)), "bytes")
+            }
+            (Incoming::Event(Event::Taken { bytes }), Some(streams)) => {
+                if streams.input.taken(*bytes) {
+                    return None;
+                }
+                (false, "bytes taken")
+            }
+            (Incoming::Event(Event::Output { bytes, .. }), Some(streams)) => {
+                (within(&mut streams.output_left, bytes.len().max(1)), "bytes of output")
+            }
+            (Incoming::Event(event), _) => {
+                (within(&mut self.event_bytes_left, weight(event)), "bytes of events")
+            }
+            (Incoming::Done(_) | Incoming::Excess(_), _) => (true, ""),
+        };
+        Some(if fits { incoming } else { Incoming::Excess(what) })
+    }
+}
+
+/// About what an event costs as long as nobody takes it.
+fn weight(event: &Event) -> usize {
+    let more = match event {
+        Event::Step { name, .. } => name.len(),
+        Event::Phase { pids, images, .. } => {
+            size_of_val(pids.as_slice()) + images.as_ref().map_or(0, |path| path.as_os_str().len())
+        }
+        Event::Output { bytes, .. } => bytes.len(),
+        Event::Taken { .. } => 0,
+    };
+    size_of::<Incoming>() + more
 }
 
 #[cfg(test)]
 mod tests {
     use model::frame::encode;
+    use model::message::Stream;
 
     use super::*;
 
@@ -229,6 +348,48 @@ mod tests {
         assert!(matches!(call.next().await, Incoming::Chunk(_)));
         assert!(matches!(call.next().await, Incoming::Excess("bytes")));
         assert_eq!(board.noise().unknown_ids, 1);
+    }
+
+    #[tokio::test]
+    async fn events_that_nobody_takes_cost_bounded_memory() {
+        let board = Switchboard::new();
+        let mut call = board.open(0);
+        let event = Event::Step { name: "x".repeat(100 << 10), at_ns: 0 };
+        push(&board, &vec![ToHost::Event { id: call.id, event }; 100]);
+        for _ in 0..EVENT_BYTES / (101 << 10) {
+            assert!(matches!(call.next().await, Incoming::Event(_)));
+        }
+        assert!(matches!(call.next().await, Incoming::Excess("bytes of events")));
+    }
+
+    fn output(id: RequestId, bytes: usize) -> ToHost {
+        let event = Event::Output { stream: Stream::Stdout, bytes: vec![7; bytes] };
+        ToHost::Event { id, event }
+    }
+
+    #[tokio::test]
+    async fn output_that_was_not_granted_ends_the_request() {
+        let board = Switchboard::new();
+        let (mut call, input) = board.open_streams();
+        call.grant(5);
+        push(&board, &[output(call.id, 4), output(call.id, 1), output(call.id, 0)]);
+        for _ in 0..2 {
+            assert!(matches!(call.next().await, Incoming::Event(Event::Output { .. })));
+        }
+        assert!(matches!(call.next().await, Incoming::Excess("bytes of output")));
+        assert!(!input.take(1).await);
+    }
+
+    #[tokio::test]
+    async fn input_is_sent_as_far_as_it_was_taken() {
+        let board = Switchboard::new();
+        let (mut call, input) = board.open_streams();
+        assert!(input.take(INPUT_BYTES).await);
+        let taken = |bytes| ToHost::Event { id: call.id, event: Event::Taken { bytes } };
+        push(&board, &[taken(INPUT_BYTES - 1), taken(1)]);
+        assert!(input.take(INPUT_BYTES).await);
+        push(&board, &[taken(INPUT_BYTES), taken(1)]);
+        assert!(matches!(call.next().await, Incoming::Excess("bytes taken")));
     }
 
     #[test]

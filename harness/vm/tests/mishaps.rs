@@ -3,83 +3,23 @@
 //! These tests boot machines. `cargo xtask test` says where a kernel and the guest
 //! (`examples/mishap_guest.rs`, built as a static program) are to be found.
 
+mod bench;
+
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use model::Phase;
 use model::message::{Decision, Event, Place, Reply, Request, Shutdown};
-use tempfile::TempDir;
 use vm::accel::{Setting, Trial, choose};
-use vm::{Accel, Disk, Error, Machine, Node, Qemu};
+use vm::{Disk, Error, Machine, Seat};
+
+use bench::{Bench, newc};
 
 const SOON: Duration = Duration::from_secs(30);
-
-/// A machine with the mishap guest, and a folder for its files.
-struct Bench {
-    folder: TempDir,
-    machine: Machine,
-}
-
-impl Bench {
-    async fn new() -> Bench {
-        let folder = tempfile::tempdir().expect("a folder");
-        let initramfs = folder.path().join("initramfs");
-        let guest = std::fs::read(from_environment("CRYOLAB_TEST_GUEST")).expect("the guest");
-        std::fs::write(&initramfs, newc(&guest)).expect("an initramfs");
-        let qemu = Qemu::find().await.expect("QEMU");
-        let kernel = from_environment("CRYOLAB_TEST_KERNEL");
-        let mut machine = Machine::new(qemu, Accel::Tcg, kernel, initramfs);
-        machine.memory_mib = 256;
-        Bench { folder, machine }
-    }
-
-    async fn misbehaving(mishap: &str) -> Bench {
-        let mut bench = Bench::new().await;
-        bench.machine.command_line.push(format!("mishap={mishap}"));
-        bench
-    }
-
-    fn log(&self) -> PathBuf {
-        self.folder.path().join("console.log")
-    }
-
-    async fn boot(&self) -> Result<Node, Error> {
-        self.machine.boot("node", &self.log()).await
-    }
-
-    async fn node(&self) -> Node {
-        self.boot().await.expect("boots")
-    }
-}
-
-fn from_environment(name: &str) -> PathBuf {
-    match std::env::var_os(name) {
-        Some(path) => path.into(),
-        None => panic!("{name} is not set: run these tests by `cargo xtask test`"),
-    }
-}
-
-/// A cpio archive (newc) with `/init` and nothing else.
-fn newc(init: &[u8]) -> Vec<u8> {
-    let mut archive = Vec::new();
-    for (name, mode, content) in [("init", 0o100_755, init), ("TRAILER!!!", 0, &[])] {
-        let (inode, links, name_bytes) = (1, 1, name.len() + 1);
-        write!(
-            archive,
-            "070701{inode:08x}{mode:08x}{:08x}{:08x}{links:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{name_bytes:08x}{:08x}{name}\0",
-            0, 0, 0, content.len(), 0, 0, 0, 0, 0
-        )
-        .expect("memory");
-        archive.resize(archive.len().next_multiple_of(4), 0);
-        archive.extend_from_slice(content);
-        archive.resize(archive.len().next_multiple_of(4), 0);
-    }
-    archive
-}
 
 fn run(word: &str) -> Request {
     let (command, env) = (vec![word.to_owned()], BTreeMap::new());
@@ -114,11 +54,9 @@ async fn a_healthy_guest_boots_answers_and_goes_down() {
     let mut bench = Bench::new().await;
     let image = bench.folder.path().join("a,b.img");
     std::fs::write(&image, vec![0; 1 << 20]).expect("an image");
-    bench.machine.disks.push(Disk::writable("data", image));
-    bench.machine.user_network = true;
-    bench.machine.seed = Some(7);
+    bench.machine.disks.push(Disk::read_only("root", image));
     let node = bench.node().await;
-    eprintln!("hello after {} ms", node.boot_time().as_millis());
+    eprintln!("hello after {} ms", node.start_time().as_millis());
     assert!(node.hello().kernel_release.contains('.'), "{:?}", node.hello());
     let pid = node.pid();
     let reply = node.guest().request(Request::Ping, SOON).await.expect("answers");
@@ -170,6 +108,7 @@ async fn an_operation_waits_at_its_phase_while_other_requests_are_answered() {
                 seen.push(phase.to_string());
                 guest.request(Request::Ping, SOON).await.expect("answers meanwhile");
             }
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!(seen, ["freeze.pod", "frozen"]);
@@ -214,6 +153,66 @@ async fn a_panic_during_a_request_is_told_with_its_trace() {
     assert!(console.iter().any(|line| line.contains("sysrq_handle_crash")), "{error}");
     assert_eq!(during, "`panic`");
     eprintln!("{error}");
+}
+
+#[tokio::test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+async fn an_oops_is_told_by_its_own_words() {
+    let bench = Bench::without_pipes().await;
+    let node = bench.node().await;
+    let error = soon(node.guest().request(run("oops"), SOON * 2)).await.expect_err("panics");
+    let Error::Panicked { headline, console, .. } = &error else { panic!("{error}") };
+    assert!(headline.starts_with("BUG: kernel NULL pointer dereference"), "{error}");
+    let has = |words| console.iter().any(|line| line.contains(words));
+    assert!(has("RIP: ") && has("Kernel panic - not syncing: Fatal exception"), "{error}");
+    eprintln!("{error}");
+}
+
+#[tokio::test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+async fn an_oops_is_told_when_the_kernel_limps_on() {
+    let bench = Bench::without_pipes().await;
+    let node = bench.node().await;
+    let error = soon(node.guest().request(run("limp"), SOON * 2)).await.expect_err("an oops");
+    let Error::Trouble { headline, console, .. } = &error else { panic!("{error}") };
+    assert!(headline.starts_with("BUG: kernel NULL pointer dereference"), "{error}");
+    assert!(console.iter().any(|line| line.contains("RIP: ")), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+async fn a_node_that_is_out_of_memory_is_told_once() {
+    let bench = Bench::new().await;
+    let node = bench.node().await;
+    let error = soon(node.guest().request(run("out of memory"), SOON * 2)).await;
+    let error = error.expect_err("somebody is killed");
+    let Error::Trouble { headline, console, .. } = &error else { panic!("{error}") };
+    assert!(headline.starts_with("Out of memory: Killed process"), "{error}");
+    assert!(console.iter().any(|line| line.contains("invoked oom-killer")), "{error}");
+    node.guest().request(Request::Ping, SOON).await.expect("answers again");
+}
+
+#[tokio::test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+async fn a_workload_that_is_out_of_its_own_memory_is_no_trouble_of_the_node() {
+    let bench = Bench::new().await;
+    let node = bench.node().await;
+    let answer = node.guest().request(run("out of its memory"), SOON * 2).await;
+    assert_eq!(answer.expect("answers"), Reply::Done);
+    let killed = |line: &String| line.contains("Memory cgroup out of memory: Killed process");
+    assert!(node.console_tail().iter().any(killed), "{:?}", node.console_tail());
+}
+
+#[tokio::test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+async fn a_lockup_is_told_when_the_wait_is_over() {
+    let bench = Bench::new().await;
+    let node = bench.node().await;
+    let patience = Duration::from_secs(3);
+    let error = node.guest().request(run("lockup"), patience).await.expect_err("hangs");
+    let said = error.to_string();
+    assert!(said.contains("no end of `lockup` within 3 s, the machine is running"), "{said}");
+    assert!(said.contains("; its kernel said: [") && said.contains("soft lockup"), "{said}");
 }
 
 #[tokio::test]
@@ -359,7 +358,8 @@ async fn the_choice_of_an_accelerator_can_be_believed() {
     assert_eq!(again, choice);
     let mut machine = bench.machine.clone();
     machine.accel = choice.accel;
-    let node = machine.boot("node", &bench.log()).await.expect("boots by what was chosen");
+    let node =
+        machine.boot(Seat::new("node", bench.log())).await.expect("boots by what was chosen");
     node.shut_down(Shutdown::PowerOff).await.expect("goes down");
 }
 

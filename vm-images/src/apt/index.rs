@@ -18,6 +18,17 @@ pub struct Package {
 }
 
 impl Package {
+    /// A package of which no more is known than `name=version`.
+    fn unlisted(exact: &str) -> Option<Self> {
+        let (name, version) = exact.split_once('=')?;
+        Some(Package { name: name.to_owned(), version: version.to_owned(), bytes: 0 })
+    }
+
+    /// Whether it is the small part of a kernel: its configuration and lists.
+    pub(crate) fn is_base(&self) -> bool {
+        is_spare(&self.name)
+    }
+
     /// `name=version`, as apt and cache keys want it.
     pub(crate) fn exact(&self) -> String {
         format!("{}={}", self.name, self.version)
@@ -31,6 +42,8 @@ pub(crate) struct KernelPackages {
     pub(crate) release: String,
     /// The image package first, then those that hold what it does not hold itself.
     pub(crate) packages: Vec<Package>,
+    /// Packages that hold files of it and that the suite no longer lists; of unknown size.
+    pub(crate) unlisted: Vec<Package>,
 }
 
 /// What this room wants to know about a suite.
@@ -38,8 +51,8 @@ pub(crate) struct KernelPackages {
 pub(crate) struct Catalogue {
     /// Kernels of the cloud flavour, oldest first; one for each upstream version.
     pub(crate) kernels: Vec<KernelPackages>,
-    /// Versions whose image is there while the package of its modules is gone.
-    pub(crate) incomplete: Vec<String>,
+    /// Those of which the suite no longer lists a part, such as the modules; oldest first.
+    pub(crate) incomplete: Vec<KernelPackages>,
     /// The newest CRIU.
     pub(crate) criu: Option<Package>,
     /// Whether CRIU's Python code, which holds the image schema, is a package of its own.
@@ -87,11 +100,10 @@ pub(crate) fn read(text: &str) -> Catalogue {
     Catalogue { kernels, incomplete, criu, has_pycriu: pycriu.is_some() }
 }
 
-fn kernels(stanzas: &[Stanza<'_>]) -> (Vec<KernelPackages>, Vec<String>) {
+fn kernels(stanzas: &[Stanza<'_>]) -> (Vec<KernelPackages>, Vec<KernelPackages>) {
     let packages: BTreeMap<String, Package> =
         stanzas.iter().filter_map(|s| s.package()).map(|p| (p.exact(), p)).collect();
-    let mut complete = BTreeMap::new();
-    let mut incomplete = Vec::new();
+    let (mut complete, mut incomplete) = (BTreeMap::new(), BTreeMap::new());
     for stanza in unsigned_first(stanzas) {
         let Some(image) = stanza.package() else { continue };
         let (Some(release), Some(version)) =
@@ -99,20 +111,21 @@ fn kernels(stanzas: &[Stanza<'_>]) -> (Vec<KernelPackages>, Vec<String>) {
         else {
             continue;
         };
-        let parts: Option<Vec<_>> = parts(*stanza)
-            .filter(|part| packages.contains_key(part) || !is_spare(part))
-            .map(|part| packages.get(&part).cloned())
-            .collect();
-        match parts {
-            Some(parts) => {
-                let packages = [vec![image.clone()], parts].concat();
-                let kernel = KernelPackages { release: release.to_owned(), packages };
-                complete.insert(version, kernel);
-            }
-            None => incomplete.push(version.to_string()),
+        let (listed, gone): (Vec<_>, Vec<_>) =
+            parts(*stanza).partition(|part| packages.contains_key(part));
+        let listed = listed.iter().filter_map(|part| packages.get(part).cloned());
+        let packages: Vec<_> = [image.clone()].into_iter().chain(listed).collect();
+        let mut kernel =
+            KernelPackages { release: release.to_owned(), packages, unlisted: Vec::new() };
+        if gone.iter().all(|part| is_spare(part)) {
+            complete.insert(version, kernel);
+        } else {
+            kernel.unlisted = gone.iter().filter_map(|part| Package::unlisted(part)).collect();
+            incomplete.insert(version, kernel);
         }
     }
-    (newest_revisions(complete), incomplete)
+    incomplete.retain(|version, _| !complete.contains_key(version));
+    (newest_revisions(complete), newest_revisions(incomplete))
 }
 
 /// Signed images come last, so that they replace the unsigned ones of the same version.
@@ -236,7 +249,13 @@ mod tests {
             names(&catalogue.kernels[0]),
             expected.map(|part| format!("{part}7.2-cloud-amd64"))
         );
-        assert_eq!(catalogue.incomplete, ["7.0.1"]);
+        let incomplete = &catalogue.incomplete[0];
+        let there =
+            ["linux-image-", "linux-binary-"].map(|part| format!("{part}7.0.1-cloud-amd64"));
+        assert_eq!(names(incomplete), there);
+        let gone: Vec<_> = incomplete.unlisted.iter().map(Package::exact).collect();
+        let expected = ["linux-base-", "linux-modules-"];
+        assert_eq!(gone, expected.map(|part| format!("{part}7.0.1-cloud-amd64=7.2-1")));
     }
 
     #[test]

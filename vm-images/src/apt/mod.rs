@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::index::Package;
 pub(crate) use self::index::{Catalogue, KernelPackages};
+use self::sources::Mirror;
 use crate::cache::Cache;
 use crate::{Error, Progress, Step, Suite, Unknown, command};
 
@@ -28,7 +29,7 @@ const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 const AGAIN: Duration = Duration::from_secs(10 * 60);
 
 /// Version of what is derived from indexes and kept beside them.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// A private apt root in the cache.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ pub(crate) struct Apt {
 /// Where packages come from, asked of the host once.
 #[derive(Clone, Debug)]
 struct Origin {
-    mirror: String,
+    mirror: Mirror,
     keyring: PathBuf,
 }
 
@@ -117,13 +118,42 @@ impl Apt {
         packages.iter().map(|package| downloaded(into, package)).collect()
     }
 
+    /// Downloads a package of the source `linux` that no index lists any more from the mirror's
+    /// pool; `None` if it is gone from there, too. Nobody vouches for what comes.
+    pub(crate) fn unlisted(
+        &self,
+        suite: Suite,
+        package: &Package,
+        into: &Path,
+    ) -> Result<Option<PathBuf>, Error> {
+        let file = format!("{}_{}_amd64.deb", package.name, package.version);
+        let uri = format!("{}/pool/main/l/linux/{file}", self.origin()?.mirror.uri);
+        let path = into.join(file);
+        let mut command = self.command("/usr/lib/apt/apt-helper", suite)?;
+        match command::run(command.args(["download-file", &uri]).arg(&path)) {
+            Ok(()) => Ok(Some(path)),
+            Err(Error::Command { output, .. }) if is_absence(&output) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The lines of `sources.list` for a suite and what it lies on.
     pub(crate) fn sources(&self, suite: Suite) -> Result<Vec<String>, Error> {
+        self.source_lines("deb", "Packages", suite)
+    }
+
+    /// Further lines, for source packages.
+    pub(crate) fn sources_of_source(&self, suite: Suite) -> Result<Vec<String>, Error> {
+        self.source_lines("deb-src", "Sources", suite)
+    }
+
+    fn source_lines(&self, kind: &str, target: &str, suite: Suite) -> Result<Vec<String>, Error> {
         let Origin { mirror, keyring } = self.origin()?;
         let keyring = keyring.display();
-        let line = |layer| {
-            format!("deb [arch=amd64 target=Packages signed-by={keyring}] {mirror} {layer} main")
-        };
+        let Mirror { uri, set } = mirror;
+        let ran_out = if *set { " check-valid-until=no" } else { "" };
+        let options = format!("arch=amd64 target={target} signed-by={keyring}{ran_out}");
+        let line = |layer| format!("{kind} [{options}] {uri} {layer} main");
         Ok(layers(suite).into_iter().map(line).collect())
     }
 
@@ -225,6 +255,7 @@ impl Apt {
     /// Writes the configuration; gives its path.
     fn prepare(&self, suite: Suite) -> Result<PathBuf, Error> {
         let name = self.name(suite)?;
+        self.cache.indexes()?;
         let cache = format!("cache/{name}/archives/partial");
         for folder in ["lists/partial", "state", "none", &cache] {
             fs::create_dir_all(self.root.join(folder))?;
@@ -239,7 +270,7 @@ impl Apt {
 
     /// The name of a suite on this mirror: another mirror may have other versions.
     fn name(&self, suite: Suite) -> Result<String, Error> {
-        let mirror = blake3::hash(self.origin()?.mirror.as_bytes()).to_hex();
+        let mirror = blake3::hash(self.origin()?.mirror.uri.as_bytes()).to_hex();
         Ok(format!("{suite}-{}", &mirror[..8]))
     }
 
@@ -284,6 +315,11 @@ fn layers(suite: Suite) -> Vec<Suite> {
 /// Reads `dlstatus:1:45.6:Retrieving file 1 of 3`.
 fn download_percent(line: &str) -> Option<f64> {
     line.strip_prefix("dlstatus:")?.split(':').nth(1)?.parse().ok()
+}
+
+/// Whether apt says of a file that the mirror does not have it: by HTTP, and in a folder.
+fn is_absence(output: &str) -> bool {
+    ["  404  ", "File not found"].iter().any(|told| output.contains(told))
 }
 
 /// Tells a package that does not exist from other failures.

@@ -35,12 +35,22 @@ struct Source {
     components: Vec<String>,
 }
 
+/// A mirror of Debian's archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mirror {
+    pub(super) uri: String,
+    /// Whether the user set it. It may be a snapshot then, whose indexes have run out; that they
+    /// are older than the newest ones is what a snapshot is for.
+    pub(super) set: bool,
+}
+
 /// The mirror to use: the setting `CRYOLAB_MIRROR`, else what the host's apt uses.
-pub(super) fn mirror() -> Result<String, Error> {
+pub(super) fn mirror() -> Result<Mirror, Error> {
     if let Some(set) = std::env::var(SETTING).ok().filter(|value| !value.is_empty()) {
-        return Ok(set.trim_end_matches('/').to_owned());
+        return Ok(Mirror { uri: set.trim_end_matches('/').to_owned(), set: true });
     }
-    debian_mirror(&host_sources(Path::new("/etc/apt"))?).ok_or_else(|| {
+    let of_host = debian_mirror(&host_sources(Path::new("/etc/apt"))?);
+    of_host.map(|uri| Mirror { uri, set: false }).ok_or_else(|| {
         Error::Mirror(format!(
             "no Debian archive among the apt sources of this host; set {SETTING} to the URI of a \
              Debian mirror (the folder that contains `dists`)"

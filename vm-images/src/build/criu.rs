@@ -20,6 +20,9 @@ pub(crate) const IMAGE: &str = "criu.erofs";
 /// The serialized descriptors of CRIU's image messages in an entry; `/schema.binpb` on the disk.
 pub(crate) const SCHEMA: &str = "schema.binpb";
 
+/// The binary in a tree that the user built.
+pub(crate) const BINARY_OF_TREE: &str = "criu/criu";
+
 const LOADER: &str = "ld-linux-x86-64.so.2";
 
 const LAUNCHER: &str = "#!/bin/sh\n\
@@ -83,17 +86,6 @@ pub(crate) fn version_of(binary: &Path) -> Result<String, Error> {
     Ok(version.trim().to_owned())
 }
 
-/// How far two versions are from each other: a major version weighs more than any minor ones.
-pub(crate) fn distance(one: &str, other: &str) -> u64 {
-    let weigh = |version: &str| {
-        let numbers = version.split(|c: char| !c.is_ascii_digit());
-        let numbers = numbers.filter_map(|number| number.parse::<u64>().ok()).take(3);
-        let weights = [1_000_000, 1_000, 1];
-        numbers.zip(weights).map(|(number, weight)| number.min(999) * weight).sum::<u64>()
-    };
-    weigh(one).abs_diff(weigh(other))
-}
-
 /// What the dynamic loader says that it would load.
 fn libraries(binary: &Path, listed: &str) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
@@ -138,7 +130,8 @@ fn schema_of_pycriu(folder: &Path) -> Result<Vec<u8>, Error> {
         .map_err(|error| Error::content(&folder.display(), &error))
 }
 
-fn write_disk(
+/// Makes the disk of a binary with its libraries and its schema.
+pub(super) fn write_disk(
     binary: &Path,
     libraries: &[PathBuf],
     schema: &[u8],
@@ -188,15 +181,6 @@ mod tests {
         assert!(error.is_usage());
         let told = error.to_string();
         assert!(told.contains("/b/criu") && told.contains("libnet.so.9"), "{told}");
-    }
-
-    #[test]
-    fn the_nearest_version_is_found_by_numbers() {
-        let known = ["3.17.1-2+deb12u2", "4.1.1-1", "4.2.1-1", "4.3-1~exp2"];
-        let nearest = |told| known.into_iter().min_by_key(|version| distance(told, version));
-        assert_eq!(nearest("4.2"), Some("4.2.1-1"));
-        assert_eq!(nearest("3.19"), Some("3.17.1-2+deb12u2"));
-        assert_eq!(nearest("4.9"), Some("4.3-1~exp2"));
     }
 
     #[test]

@@ -101,6 +101,6 @@ pub(crate) fn unpack(deb: &Path, tree: &Path) -> Result<(), Error> {
 }
 
 /// A path as one word of the shell.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     format!("'{}'", path.to_string_lossy().replace('\'', "'\\''"))
 }

@@ -6,6 +6,7 @@ use fs_err as fs;
 
 use super::erofs;
 use super::modules::{self, Modules};
+use super::signatures;
 use crate::{Error, command};
 
 /// Version of the steps below; part of the key of what they make.
@@ -21,27 +22,54 @@ pub(crate) const EARLY: &str = "early";
 pub(crate) const RELEASE: &str = "release";
 
 /// Makes an entry from the `.deb`s of a kernel.
-pub(crate) fn from_packages(debs: &[PathBuf], release: &str, entry: &Path) -> Result<(), Error> {
-    let tree = tempfile::tempdir_in(entry)?;
+///
+/// Nobody vouches for those that are `unlisted`: of them nothing is taken but modules, only such as
+/// were signed by the build of the kernel that the others hold, and the lists beside modules.
+pub(crate) fn from_packages(
+    debs: &[PathBuf],
+    unlisted: &[PathBuf],
+    release: &str,
+    entry: &Path,
+) -> Result<(), Error> {
+    let (listed, others) = (tempfile::tempdir_in(entry)?, tempfile::tempdir_in(entry)?);
     for deb in debs {
-        super::debian::unpack(deb, tree.path())?;
+        super::debian::unpack(deb, listed.path())?;
     }
-    let found =
-        ["lib/modules", "usr/lib/modules"].map(|folder| tree.path().join(folder).join(release));
-    let modules = found.into_iter().find(|folder| folder.is_dir());
-    let modules =
-        modules.ok_or_else(|| Error::content(&release, &"the packages hold no modules"))?;
-    // Until 6.18 the image lies in /boot, since then beside the modules.
-    let image = [tree.path().join(format!("boot/vmlinuz-{release}")), modules.join("vmlinuz")]
-        .into_iter()
-        .find(|path| path.is_file())
-        .ok_or_else(|| Error::content(&release, &"the packages hold no vmlinuz"))?;
+    for deb in unlisted {
+        super::debian::unpack(deb, others.path())?;
+    }
+    let image = image_in(listed.path(), release)?;
+    let tree = if unlisted.is_empty() { listed.path() } else { others.path() };
+    let modules = modules_in(tree, release)?;
+    if !unlisted.is_empty() {
+        if let Ok(vouched) = modules_in(listed.path(), release) {
+            command::run(command::tool("cp").args(["-rT", "--"]).arg(vouched).arg(&modules))?;
+        }
+        signatures::verify(&image, &modules)?;
+    }
     fs::rename(image, entry.join(IMAGE))?;
-    let staged = stage(tree.path(), release)?;
+    let staged = stage(tree, release)?;
     if modules != staged {
         fs::rename(&modules, &staged)?;
     }
-    finish(tree.path(), release, entry)
+    finish(tree, release, entry)
+}
+
+/// Until 6.18 the image lies in `/boot`, since then beside the modules, or in `/boot` again.
+fn image_in(tree: &Path, release: &str) -> Result<PathBuf, Error> {
+    let boot = tree.join(format!("boot/vmlinuz-{release}"));
+    let beside = module_folders(tree, release).map(|folder| folder.join("vmlinuz"));
+    let image = [boot].into_iter().chain(beside).find(|path| path.is_file());
+    image.ok_or_else(|| Error::content(&release, &"the packages hold no vmlinuz"))
+}
+
+fn modules_in(tree: &Path, release: &str) -> Result<PathBuf, Error> {
+    let modules = module_folders(tree, release).into_iter().find(|folder| folder.is_dir());
+    modules.ok_or_else(|| Error::content(&release, &"the packages hold no modules"))
+}
+
+fn module_folders(tree: &Path, release: &str) -> [PathBuf; 2] {
+    ["lib/modules", "usr/lib/modules"].map(|folder| tree.join(folder).join(release))
 }
 
 /// Makes an entry from a kernel that the user built; without `modules`, all must be built in.

@@ -7,4 +7,7 @@ pub(crate) mod erofs;
 pub(crate) mod initramfs;
 pub(crate) mod kernel;
 pub(crate) mod modules;
+pub(crate) mod protos;
+pub(crate) mod selinux;
+pub(crate) mod signatures;
 pub(crate) mod workload;

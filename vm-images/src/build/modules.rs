@@ -124,7 +124,7 @@ pub(crate) fn name(file: &str) -> String {
 }
 
 /// The content of a `.ko`, `.ko.xz` or `.ko.zst`.
-fn unpacked(path: &Path) -> Result<Vec<u8>, Error> {
+pub(crate) fn unpacked(path: &Path) -> Result<Vec<u8>, Error> {
     let packed = fs::read(path)?;
     let mut plain = Vec::new();
     match path.extension().and_then(|extension| extension.to_str()) {

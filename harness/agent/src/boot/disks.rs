@@ -26,6 +26,11 @@ pub(super) fn wait_for(
     Ok(found)
 }
 
+/// The device of a disk, if the node has it at this moment.
+pub(super) fn find(serial: &str) -> Option<PathBuf> {
+    by_serial(Path::new("/sys/block")).remove(serial)
+}
+
 fn missing(wanted: &[String], deadline: Duration) -> String {
     let found = by_serial(Path::new("/sys/block"));
     let missing: Vec<_> = wanted.iter().filter(|serial| !found.contains_key(*serial)).collect();

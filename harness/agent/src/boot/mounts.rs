@@ -8,6 +8,7 @@ use fs_err as fs;
 use nix::errno::Errno;
 use nix::mount::MsFlags;
 
+use super::disks;
 use crate::kmsg;
 
 const NONE: MsFlags = MsFlags::empty();
@@ -52,12 +53,21 @@ const NODE_MOUNTS: [Mount; 6] = [
 ];
 
 /// Where disks are mounted, by serial. The root is usr-merged: `/lib/modules` leads there too.
-const DISK_MOUNTS: [(&str, &str, &str, MsFlags); 4] = [
-    ("modules", "/usr/lib/modules", "erofs", MsFlags::MS_RDONLY),
-    ("criu", "/criu", "erofs", MsFlags::MS_RDONLY),
-    ("workload", "/run/cryolab/images/workload", "erofs", MsFlags::MS_RDONLY),
-    ("data", "/data", "ext4", NONE),
+const DISK_MOUNTS: [(&str, &str); 3] = [
+    ("modules", "/usr/lib/modules"),
+    ("criu", "/criu"),
+    ("workload", "/run/cryolab/images/workload"),
 ];
+
+/// Serial of the disk that survives reboots.
+const DATA: &str = "data";
+
+/// Where it is mounted.
+const DATA_TARGET: &str = "/data";
+
+/// How often ext4 writes its journal by itself, in seconds. Its own 5 seconds would flush the disk
+/// between any two steps of a test: what a power cut takes would depend on the host's speed.
+const DATA_OPTIONS: &str = "commit=60";
 
 /// Mounts what the kernel shows itself by.
 pub(super) fn kernel_filesystems() -> anyhow::Result<()> {
@@ -83,14 +93,23 @@ pub(super) fn node_filesystems() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Mounts the disks that the node has.
+/// Mounts the read-only disks that the node has.
 pub(super) fn disks(disks: &BTreeMap<String, PathBuf>) -> anyhow::Result<()> {
-    for (serial, target, kind, flags) in DISK_MOUNTS {
+    for (serial, target) in DISK_MOUNTS {
         if let Some(device) = disks.get(serial) {
-            mount_at(device, Path::new(target), kind, flags, "")?;
+            mount_at(device, Path::new(target), "erofs", MsFlags::MS_RDONLY, "")?;
         }
     }
     Ok(())
+}
+
+/// Mounts the disk that survives reboots, if the node has one and it is not mounted yet.
+///
+/// Not at boot: in a template it must not be mounted, since each fork has a disk of its own.
+pub(crate) fn data() -> anyhow::Result<()> {
+    let Some(device) = disks::find(DATA) else { return Ok(()) };
+    let mounted = mount_at(&device, Path::new(DATA_TARGET), "ext4", NONE, DATA_OPTIONS);
+    unless_mounted(mounted)
 }
 
 /// Mounts one file system, its folder made if need be.
@@ -115,11 +134,15 @@ impl Mount {
             kmsg::info(&format!("{} is not offered", self.target));
             return Ok(());
         }
-        let made = mount_at(source, target, self.kind, self.flags, self.data);
-        match made {
-            // Mounted by the kernel itself (CONFIG_DEVTMPFS_MOUNT).
-            Err(error) if error.downcast_ref() == Some(&Errno::EBUSY) => Ok(()),
-            other => other,
-        }
+        // The kernel itself may have mounted it (CONFIG_DEVTMPFS_MOUNT).
+        unless_mounted(mount_at(source, target, self.kind, self.flags, self.data))
+    }
+}
+
+/// EBUSY: the same file system is mounted there already.
+fn unless_mounted(result: anyhow::Result<()>) -> anyhow::Result<()> {
+    match result {
+        Err(error) if error.downcast_ref() == Some(&Errno::EBUSY) => Ok(()),
+        other => other,
     }
 }

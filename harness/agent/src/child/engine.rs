@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use engine::{Engine, EngineConfig, LinuxHost, PhaseReached, StdioSet, Watch};
@@ -14,8 +14,12 @@ use model::pod::{ContainerSpec, PodSpec, Stdio};
 
 use super::order::{FromEngine, Order, ToEngine};
 use super::socket::{Received, Socket};
+use crate::command::PATH;
 use crate::output::last;
 use crate::{clock, failure};
+
+/// How long CRIU may take to look at the kernel.
+const FEATURES_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Carries out the order that comes over the standard input.
 pub(crate) fn main() -> anyhow::Result<()> {
@@ -55,6 +59,7 @@ impl Agent {
                 self.say(&FromEngine::Version(engine.criu_version()?))?;
                 Ok(Reply::Done)
             }
+            Order::Features => features(),
             Order::Start { pod } => {
                 let streams = self.connect(&pod)?;
                 Ok(Reply::Pod(engine.start(&pod, streams)?))
@@ -134,6 +139,14 @@ impl Watch for Agent {
             _ => Decision::Abort,
         }
     }
+}
+
+/// A session beside the engine: the answer itself is of no interest, only what CRIU keeps of it.
+fn features() -> anyhow::Result<Reply> {
+    let mut criu = criu::rpc::Command::new(EngineConfig::default().criu);
+    criu.env_clear().env("PATH", PATH);
+    criu.spawn()?.features(Instant::now() + FEATURES_DEADLINE)?;
+    Ok(Reply::Done)
 }
 
 fn exec(

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Order {
     /// Ask CRIU for its version.
     Version,
+    /// Let CRIU find out what the kernel offers.
+    Features,
     /// Make a pod and start its containers.
     Start {
         /// The pod.

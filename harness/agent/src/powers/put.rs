@@ -17,7 +17,7 @@ const CHUNK_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Writes a file under another name and gives it its own when it is whole.
 pub(super) fn put(call: &Call<'_>, path: &Path, mode: u32, bytes: u64) -> anyhow::Result<Reply> {
-    let chunks = call.chunks().context("no line for chunks")?;
+    let chunks = call.chunks()?;
     let temporary = temporary_name(path, call.id())?;
     let written = write(&temporary, mode, bytes, chunks)
         .with_context(|| format!("cannot put {}", path.display()))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::event::{Event, Recorded};
+use crate::event::{Event, Recorded, Start};
 
 /// Shows events to a person who waits.
 #[derive(Debug)]
@@ -77,8 +77,9 @@ fn message(event: &Event) -> String {
         }
         Event::AccelChosen { accel, reason } => format!("machines run by {accel}: {reason}"),
         Event::CellStarted { .. } => "started".to_owned(),
-        Event::NodeBooting { node, boot, .. } => format!("{node} boots (boot {boot})"),
-        Event::NodeBooted { boot, ms, .. } => format!(
+        Event::NodeStarting { node, start: Start::Fork, .. } => format!("{node} is forked"),
+        Event::NodeStarting { node, start: Start::Boot, .. } => format!("{node} boots"),
+        Event::NodeStarted { boot, ms, .. } => format!(
             "{} runs Linux {} and CRIU {} after {}",
             boot.node,
             boot.kernel_release,

@@ -90,6 +90,7 @@ impl Stage {
             GuestEvent::Phase { phase, pids, images, .. } => {
                 self.at(name, phase, &pids, images.as_deref()).await
             }
+            other => Err(Stop::broken(format!("node {name} tells {other:?}, out of place"))),
         }
     }
 

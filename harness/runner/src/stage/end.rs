@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Keep, Stage, Stop};
+use vm::lab::Lab;
+
+use super::{Keep, Stage, Stand, Stop};
 use crate::event::End;
-use crate::expectations::{Came, Stand};
+use crate::expectations::{self, Came};
 use crate::verdict::{
     Difference, Judged, Level, LevelVerdict, Outcome, Standing, Trouble, in_words,
 };
@@ -31,11 +33,16 @@ impl Stage {
         if let Some(missed) = &stand.missed {
             came.reason.clone_from(missed);
         }
-        if let Err(stop) = self.put_away(came.outcome, stand.standing).await {
+        let leave = self.is_left(stand.standing);
+        if let Err(stop) = self.put_away(came.outcome, stand.standing, leave).await {
             came.trouble.get_or_insert_default().incomplete = Some(stop.reason);
         }
-        for (_, node) in std::mem::take(&mut self.nodes) {
-            node.kill().await;
+        match self.lab.take() {
+            Some(lab) if leave => {
+                *self.setting.left.borrow_mut() = Some((self.setting.cell.clone(), lab));
+            }
+            Some(lab) => lab.end().await,
+            None => {}
         }
         End {
             outcome: came.outcome,
@@ -59,7 +66,8 @@ impl Stage {
         };
         let Stop { outcome, reason, mut trouble, declared } = stop;
         if outcome == Outcome::Broken && trouble.console_tail.is_empty() {
-            trouble.console_tail = self.nodes.values().flat_map(vm::Node::console_tail).collect();
+            let nodes = self.lab.iter().flat_map(Lab::nodes);
+            trouble.console_tail = nodes.flat_map(vm::Node::console_tail).collect();
         }
         Ending { outcome, reason, trouble: Some(trouble), declared }
     }
@@ -71,9 +79,13 @@ impl Stage {
         Ending { outcome, reason: in_words(all), trouble: None, declared: false }
     }
 
-    fn stand(&self, came: &Ending, differences: &[Difference]) -> Stand {
+    fn stand(&self, came: &Ending, differences: &[Difference]) -> expectations::Stand {
         if came.declared {
-            return Stand { expected: came.outcome, standing: Standing::Expected, missed: None };
+            return expectations::Stand {
+                expected: came.outcome,
+                standing: Standing::Expected,
+                missed: None,
+            };
         }
         let before = self.facts_before();
         let came =
@@ -81,8 +93,24 @@ impl Stage {
         self.setting.expectations.stand(self.subject(), came)
     }
 
-    /// Brings home what is kept and removes what is not.
-    async fn put_away(&mut self, outcome: Outcome, standing: Standing) -> Result<(), Stop> {
+    /// Whether the nodes of this cell are the ones that are left running.
+    fn is_left(&self, standing: Standing) -> bool {
+        let wanted = match self.setting.stand {
+            Stand::Never => false,
+            Stand::Failed => standing != Standing::Expected,
+            Stand::Always => true,
+        };
+        let runs = self.lab.as_ref().is_some_and(|lab| lab.nodes().next().is_some());
+        wanted && runs && self.setting.left.borrow().is_none()
+    }
+
+    /// Brings home what is kept and removes what is not; a node that is left keeps its disk.
+    async fn put_away(
+        &mut self,
+        outcome: Outcome,
+        standing: Standing,
+        leave: bool,
+    ) -> Result<(), Stop> {
         let keep = match self.setting.keep {
             Keep::Always => true,
             Keep::Failed => standing != Standing::Expected,
@@ -96,7 +124,7 @@ impl Stage {
         if !keep {
             self.remove_images()?;
         }
-        if !keep || outcome != Outcome::Broken {
+        if !leave && (!keep || outcome != Outcome::Broken) {
             self.remove_disks()?;
         }
         Ok(())
@@ -105,8 +133,8 @@ impl Stage {
     /// Removes the disks that were made for this cell alone. A node that still runs keeps its own
     /// open until it is taken down.
     fn remove_disks(&self) -> Result<(), Stop> {
-        for disk in self.disks.iter().filter(|disk| disk.path.starts_with(self.folder())) {
-            fs_err::remove_file(&disk.path)?;
+        for disk in &self.disks {
+            fs_err::remove_file(disk)?;
         }
         Ok(())
     }

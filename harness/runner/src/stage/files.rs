@@ -5,6 +5,8 @@ use std::path::Path;
 use model::message::{Reply, Request};
 use serde::Serialize;
 
+use vm::lab::Lab;
+
 use super::{Keep, NodeName, REQUEST, Stage, Stop, unexpected};
 
 /// The archive on the node's disk that survives.
@@ -76,7 +78,7 @@ impl Stage {
 
     /// Brings the archive home from whichever node runs.
     pub(super) async fn fetch_archive(&self) -> Result<(), Stop> {
-        for node in self.nodes.values() {
+        for node in self.lab.iter().flat_map(Lab::nodes) {
             let bytes = node.guest().get(ARCHIVE, ARCHIVE_BYTES).await?;
             fs_err::write(self.folder().join("checkpoint.tar.zst"), bytes)?;
         }

@@ -1,8 +1,12 @@
 //! The command line.
 
+pub(crate) mod lab;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::bench::Bench;
 
 /// Does a container come back exactly as it was?
 ///
@@ -27,9 +31,25 @@ pub(crate) enum Command {
     },
     /// Kernels, root filesystems and CRIU builds
     Images(Images),
+    /// A lab left standing: nodes to enter, wires to cut
+    ///
+    /// It belongs to its checkout and stands until it is taken down, also when the terminal is
+    /// closed. Its nodes are called a, b, c ... and reach each other by these names; every two of
+    /// them are joined by a wire of their own. What is below /data survives a reboot. (CRYOLAB_LAB
+    /// names another folder for it than target/cryolab/lab, so that there can be several.)
+    Lab(Box<lab::Lab>),
     /// What is captured, from which source, compared how, tolerated why
     Facts {
         /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure, beside peers that do the same where there are any
+    Bench {
+        /// Which bench; without one, they are listed
+        #[arg(value_enum)]
+        name: Option<Bench>,
+        /// One JSON object a line
         #[arg(long)]
         json: bool,
     },
@@ -69,7 +89,8 @@ pub(crate) struct E2e {
     /// The modules of a kernel that is given by path
     #[arg(long, value_name = "DIR")]
     pub(crate) modules: Option<PathBuf>,
-    /// CRIUs: a Debian suite
+    /// CRIUs: a Debian suite, SUITE+selinux (its source, built with libselinux), or a path to a
+    /// binary or to a built tree (with its own image schema)
     #[arg(long, value_delimiter = ',', default_value = "trixie", value_name = "LIST")]
     pub(crate) criu: Vec<String>,
     /// Runtimes: `cryolab`, the engine itself
@@ -91,6 +112,10 @@ pub(crate) struct E2e {
     /// When the large artefacts of a cell are kept: its archive, images of what failed
     #[arg(long, value_enum, default_value_t = Keep::Failed)]
     pub(crate) keep: Keep,
+    /// Whether the nodes of a cell are left running, as a lab that `cargo xtask lab enter NODE`
+    /// enters: those of the first cell that is not as expected, or of the first of all
+    #[arg(long, value_enum, default_value_t = Stand::Never)]
+    pub(crate) stand: Stand,
     /// Run FILE (a script for the node's /bin/sh, or a static binary) in the node at a phase, as
     /// root; may be given several times. It finds CRYOLAB_PHASE, CRYOLAB_NODE, CRYOLAB_POD,
     /// CRYOLAB_CONTAINER, CRYOLAB_PIDS and CRYOLAB_IMAGES
@@ -105,9 +130,31 @@ pub(crate) struct E2e {
     /// How often each cell runs
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) repeat: u32,
+    /// How time passes in guests: `virtual` counts instructions, so that times measured there
+    /// repeat on a noisy host; it takes two to three times as long, and forks one CPU only
+    #[arg(long, value_enum, default_value_t = Time::Real)]
+    pub(crate) time: Time,
+    /// Capture each wire between nodes into a file of the cell that Wireshark reads
+    #[arg(long)]
+    pub(crate) pcap: bool,
     /// Print results.json and nothing else on standard output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Time {
+    Real,
+    Virtual,
+}
+
+impl Time {
+    pub(crate) fn setting(self) -> vm::Time {
+        match self {
+            Time::Real => vm::Time::Real,
+            Time::Virtual => vm::Time::Virtual,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -123,6 +170,24 @@ impl Accel {
             Accel::Auto => vm::accel::Setting::Auto,
             Accel::Kvm => vm::accel::Setting::Kvm,
             Accel::Tcg => vm::accel::Setting::Tcg,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Stand {
+    Never,
+    /// Of cells that are not as expected
+    Failed,
+    Always,
+}
+
+impl Stand {
+    pub(crate) fn setting(self) -> runner::stage::Stand {
+        match self {
+            Stand::Never => runner::stage::Stand::Never,
+            Stand::Failed => runner::stage::Stand::Failed,
+            Stand::Always => runner::stage::Stand::Always,
         }
     }
 }
@@ -159,20 +224,17 @@ pub(crate) enum ImagesCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Make the images now that these would need
-    Build {
-        /// Kernels
-        #[arg(long, value_delimiter = ',', default_value = "trixie", value_name = "LIST")]
-        kernel: Vec<String>,
-        /// CRIUs
-        #[arg(long, value_delimiter = ',', default_value = "trixie", value_name = "LIST")]
-        criu: Vec<String>,
-        /// Workloads
-        #[arg(long, value_delimiter = ',', default_value = "counter,redis", value_name = "LIST")]
-        workload: Vec<String>,
+    /// Make images ahead, with parallel downloads, and print their paths
+    Build(ImagesBuild),
+    /// Remove images that no run has used for a month; never what a process uses
+    Prune {
+        /// All that no process uses, and the package indexes
+        #[arg(long, conflicts_with = "older")]
+        all: bool,
+        /// What was not used for so many days
+        #[arg(long, value_name = "DAYS", default_value_t = 30)]
+        older: u32,
     },
-    /// Remove what no run has used for a month
-    Prune,
     /// Print the path of an image, made first if it is not in the cache
     Path {
         /// Which image
@@ -184,12 +246,35 @@ pub(crate) enum ImagesCommand {
     },
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ImagesBuild {
+    /// The newest kernel of every series of every suite, every CRIU, every workload
+    #[arg(long, conflicts_with_all = ["kernel", "criu", "workload", "modules"])]
+    pub(crate) all: bool,
+    /// Kernels: SUITE, SUITE/VERSION, globs of either (`trixie*/6.*`), or a path to a bzImage
+    #[arg(long, value_delimiter = ',', default_value = "trixie", value_name = "LIST")]
+    pub(crate) kernel: Vec<String>,
+    /// The modules of a kernel that is given by path
+    #[arg(long, value_name = "DIR")]
+    pub(crate) modules: Option<PathBuf>,
+    /// CRIUs: SUITE, SUITE+selinux, or a path to a binary or to a built tree
+    #[arg(long, value_delimiter = ',', default_value = "trixie", value_name = "LIST")]
+    pub(crate) criu: Vec<String>,
+    /// Workloads: a name from `workloads/`, or a path to a folder with a `workload.toml`
+    #[arg(long, value_delimiter = ',', default_value = "counter,redis", value_name = "LIST")]
+    pub(crate) workload: Vec<String>,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum ImageKind {
     /// The bzImage
     Kernel,
+    /// The disk of this kernel's modules
+    Modules,
     /// The initramfs of this kernel, with the agent as its init
     Initramfs,
     /// The root filesystem of nodes
     Rootfs,
+    /// The cache that holds them all
+    Cache,
 }

@@ -13,14 +13,18 @@ use runner::perform::{self, Interrupts, Play};
 use runner::report::{self, Progress};
 use runner::results::{Results, exit_code};
 use runner::sink::Sink;
-use runner::stage::{Setting, Stage};
+use runner::stage::{Left, Setting, Stage};
 use tokio::sync::{mpsc, oneshot};
 use vm::accel::{Choice, Trial};
-use vm::{Machine, Qemu};
+use vm::lab::Lab;
+use vm::{Machine, Node, Notice, Qemu, Templates};
 use vm_images::WorkloadImage;
 
-use crate::arguments::E2e;
+use crate::arguments::{E2e, Stand};
+use crate::detach::{self, Handle};
 use crate::folder::Folder;
+use crate::lab::home::{Claim, Home};
+use crate::lab::supervisor::Standing;
 use crate::news::News;
 use crate::selection::{Selection, select};
 use crate::status::Exit;
@@ -29,6 +33,17 @@ use crate::{places, print, rerun};
 
 /// Runs what was asked for and returns the exit code.
 pub(crate) fn run(wanted: &E2e) -> Result<u8, Exit> {
+    match wanted.stand {
+        Stand::Never => play(wanted, None),
+        // Machines that outlive the command belong to a process that does, too.
+        Stand::Failed | Stand::Always => detach::foreground(|handle| {
+            let claim = Home::here().claim()?;
+            play(wanted, Some((handle, claim)))
+        }),
+    }
+}
+
+fn play(wanted: &E2e, later: Option<(Handle, Claim)>) -> Result<u8, Exit> {
     let expectations = Expectations::load(&places::expectations()).map_err(Exit::lab)?;
     Folder::check(wanted.out.as_deref())?;
     let mut catalogue = Catalogue::open()?;
@@ -46,10 +61,11 @@ pub(crate) fn run(wanted: &E2e) -> Result<u8, Exit> {
         expectations: Rc::new(expectations),
         folder,
         sink,
+        left: Left::default(),
     };
     // The machines die with the thread that started them, which is this one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(Exit::lab)?.block_on(run.through())
+    runtime.map_err(Exit::lab)?.block_on(run.through(later))
 }
 
 /// Draws the reports of a run again.
@@ -69,10 +85,11 @@ struct Run<'a> {
     expectations: Rc<Expectations>,
     folder: Folder,
     sink: Sink,
+    left: Left,
 }
 
 impl Run<'_> {
-    async fn through(self) -> Result<u8, Exit> {
+    async fn through(self, later: Option<(Handle, Claim)>) -> Result<u8, Exit> {
         let mut interrupts = Interrupts::listen().map_err(Exit::lab)?;
         let jobs = self.jobs();
         self.sink.emit(Event::RunStarted(Box::new(self.plan(jobs))));
@@ -94,7 +111,29 @@ impl Run<'_> {
                 perform::perform(plays, jobs, &self.sink, async || interrupts.next().await).await;
             }
         }
-        self.finish()
+        let code = self.finish()?;
+        match (later, self.left.take()) {
+            (Some((handle, claim)), Some((cell, lab))) => {
+                self.leave(&cell, &lab);
+                let consoles = self.folder.cell(&cell.name).map_err(Exit::lab)?;
+                let (pcap, seed) = (Vec::new(), cell.seed);
+                Standing { claim, lab, consoles, pcap, seed }.supervise(handle, code).await?;
+            }
+            (Some((_, claim)), None) => claim.home.remove().map_err(Exit::lab)?,
+            (None, _) => {}
+        }
+        Ok(code)
+    }
+
+    /// Says what is left running, and what to do with it.
+    fn leave(&self, cell: &Cell, lab: &Lab) {
+        let nodes: Vec<&str> = lab.nodes().map(Node::name).collect();
+        let (first, nodes) = (nodes.first().copied().unwrap_or_default(), nodes.join(", "));
+        eprintln!(
+            "\n{} is left standing ({nodes}): `cargo xtask lab enter {first}` for a shell, \
+             `cargo xtask lab down` when done",
+            cell.name
+        );
     }
 
     fn plan(&self, jobs: usize) -> Plan {
@@ -129,7 +168,11 @@ impl Run<'_> {
         let choice = choice.map_err(Exit::lab)?;
         let (accel, reason) = (choice.accel.to_string().to_lowercase(), choice.reason.clone());
         self.sink.emit(Event::AccelChosen { accel, reason });
-        Ok(Prepared { built, qemu, choice })
+        let sink = self.sink.clone();
+        let templates = Templates::new(self.catalogue.cache(), move |notice: Notice| {
+            sink.emit(Event::ImageNote { text: notice.to_string() });
+        });
+        Ok(Prepared { built, qemu, choice, templates })
     }
 
     async fn build(&self) -> Result<Built, Exit> {
@@ -158,8 +201,9 @@ impl Run<'_> {
     }
 
     fn play(&self, cell: &Cell, prepared: &Prepared) -> anyhow::Result<Play> {
-        let machine = prepared.built.machine(cell, &prepared.qemu, prepared.choice.accel)?;
-        let setting = self.setting(cell, machine)?;
+        let mut machine = prepared.built.machine(cell, &prepared.qemu, prepared.choice.accel)?;
+        machine.time = self.wanted.time.setting();
+        let setting = self.setting(cell, machine, prepared)?;
         let unknown = || anyhow!("no story is named {}", cell.scenario);
         let story = *self.selection.stories.get(&cell.scenario).with_context(unknown)?;
         let run = async move {
@@ -173,7 +217,12 @@ impl Run<'_> {
         Ok(Play { cell: cell.name.clone(), run: Box::pin(run) })
     }
 
-    fn setting(&self, cell: &Cell, machine: Machine) -> anyhow::Result<Setting> {
+    fn setting(
+        &self,
+        cell: &Cell,
+        machine: Machine,
+        prepared: &Prepared,
+    ) -> anyhow::Result<Setting> {
         let folder = self.folder.cell(&cell.name)?;
         let chosen = self.selection.workloads.get(&cell.workload);
         let chosen = chosen.with_context(|| format!("no workload is named {}", cell.workload))?;
@@ -183,10 +232,14 @@ impl Run<'_> {
             cell: cell.clone(),
             workload: Rc::clone(&chosen.workload),
             machine,
+            templates: prepared.templates.clone(),
             supply: Arc::clone(&self.catalogue) as _,
+            pcap: self.wanted.pcap,
             hooks: Rc::clone(hooks),
             expectations: Rc::clone(&self.expectations),
             keep: self.wanted.keep.setting(),
+            stand: self.wanted.stand.setting(),
+            left: Rc::clone(&self.left),
             folder,
             sink: self.sink.clone(),
         })
@@ -194,14 +247,15 @@ impl Run<'_> {
 
     /// Options of the run that a cell's rerun repeats.
     fn settings(&self) -> Vec<String> {
-        let accel = clap::ValueEnum::to_possible_value(&self.wanted.accel);
-        let accel = accel.map(|value| value.get_name().to_owned()).unwrap_or_default();
-        let modules = self
-            .wanted
-            .modules
-            .iter()
-            .flat_map(|folder| ["--modules".to_owned(), folder.display().to_string()]);
-        ["--accel".to_owned(), accel].into_iter().chain(modules).collect()
+        let mut words = vec!["--accel".to_owned(), word(&self.wanted.accel)];
+        words.extend(["--time".to_owned(), word(&self.wanted.time)]);
+        if let Some(folder) = &self.wanted.modules {
+            words.extend(["--modules".to_owned(), folder.display().to_string()]);
+        }
+        if self.wanted.pcap {
+            words.push("--pcap".to_owned());
+        }
+        words
     }
 
     /// Nothing could be run: every cell says why.
@@ -231,6 +285,12 @@ struct Prepared {
     built: Built,
     qemu: Qemu,
     choice: Choice,
+    templates: Templates,
+}
+
+/// The word on the command line for a value.
+fn word(value: &impl clap::ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 fn host() -> Host {

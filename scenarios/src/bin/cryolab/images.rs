@@ -1,45 +1,31 @@
-//! `cryolab images`: what there is, and having it made.
+//! `cryolab images`: what there is, having it made, and removing it.
+
+mod listing;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use runner::cell::Axes;
-use serde::Serialize;
 use vm_images::host::{self, Purpose};
-use vm_images::{Bars, Cache, CriuListing, Images, KernelListing, Suite};
+use vm_images::{Bars, Cache, Images, Pruned};
 
-use crate::arguments::{ImageKind, ImagesCommand};
+use crate::arguments::{ImageKind, ImagesBuild, ImagesCommand};
 use crate::selection::workloads;
 use crate::status::Exit;
 use crate::supply::{Catalogue, failed, image_of};
 use crate::{places, print};
 
-/// Images that no run has used for so long are pruned.
-const IDLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// What `images list` says.
-#[derive(Serialize)]
-struct Listing {
-    kernels: Vec<KernelListing>,
-    criu: Vec<CriuListing>,
-    rootfs: Vec<Rootfs>,
-}
-
-/// A root filesystem of nodes.
-#[derive(Serialize)]
-struct Rootfs {
-    suite: Suite,
-}
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Does what was asked for.
 pub(crate) fn run(command: &ImagesCommand) -> Result<u8, Exit> {
     match command {
-        ImagesCommand::List { json } => list(*json)?,
-        ImagesCommand::Build { kernel, criu, workload } => build(kernel, criu, workload)?,
-        ImagesCommand::Prune => prune()?,
+        ImagesCommand::List { json } => listing::list(&images()?, *json)?,
+        ImagesCommand::Build(wanted) => build(wanted)?,
+        ImagesCommand::Prune { all, older } => prune(if *all { 0 } else { *older })?,
         ImagesCommand::Path { what, selector } => path(*what, selector)?,
     }
     Ok(0)
@@ -50,53 +36,19 @@ fn images() -> Result<Images, Exit> {
     Ok(Images::new(Cache::open().map_err(failed)?, Arc::new(Bars::default())))
 }
 
-fn list(json: bool) -> Result<(), Exit> {
-    let images = images()?;
-    let listing = Listing {
-        kernels: images.kernels(&Suite::ALL).map_err(failed)?,
-        criu: images.criu_builds().map_err(failed)?,
-        rootfs: vec![Rootfs { suite: Suite::Trixie }],
+fn build(wanted: &ImagesBuild) -> Result<(), Exit> {
+    let every = |one: &str| vec![one.to_owned()];
+    let ImagesBuild { kernel, criu, workload, .. } = wanted;
+    let (kernels, crius, names) = match wanted.all {
+        true => (every("*/*"), every("*"), every("*")),
+        false => (kernel.clone(), criu.clone(), workload.clone()),
     };
-    let text = if json {
-        serde_json::to_string_pretty(&listing).context("listing as JSON")? + "\n"
-    } else {
-        for_people(&listing)
-    };
-    Ok(print(&text)?)
-}
-
-fn for_people(listing: &Listing) -> String {
-    let mut text = String::new();
-    let cached = |cached: bool| if cached { "cached" } else { "" };
-    // Writing to a text cannot fail.
-    for it in &listing.kernels {
-        let name = format!("kernel {}/{}", it.suite, it.version);
-        let _ = writeln!(
-            text,
-            "{name:<42} {:>5} MiB  {:<6}  {}",
-            it.bytes >> 20,
-            cached(it.cached),
-            it.package
-        );
-    }
-    for it in &listing.criu {
-        let name = format!("criu {} ({})", it.suite, it.version);
-        let _ = writeln!(text, "{name:<42} {:>5} KiB  {}", it.bytes >> 10, cached(it.cached));
-    }
-    for it in &listing.rootfs {
-        let _ = writeln!(text, "root of nodes ({})", it.suite);
-    }
-    text
-}
-
-fn build(kernels: &[String], crius: &[String], wanted: &[String]) -> Result<(), Exit> {
     let mut catalogue = Catalogue::open()?;
-    let workloads = workloads(wanted)?;
     let mut images = BTreeMap::new();
-    for (name, chosen) in &workloads {
+    for (name, chosen) in &workloads(&names)? {
         images.insert(name.clone(), image_of(&chosen.workload)?);
     }
-    let (kernels, crius) = catalogue.look_up(kernels, None, crius)?;
+    let (kernels, crius) = catalogue.look_up(&kernels, wanted.modules.as_deref(), &crius)?;
     let axes = Axes {
         kernels,
         crius,
@@ -105,13 +57,39 @@ fn build(kernels: &[String], crius: &[String], wanted: &[String]) -> Result<(), 
         workloads: images.keys().cloned().collect(),
         ..Axes::default()
     };
-    catalogue.build(&axes.cells(), &images, Arc::new(Bars::default())).map_err(failed)?;
-    Ok(())
+    let built =
+        catalogue.build(&axes.cells(), &images, Arc::new(Bars::default())).map_err(failed)?;
+    let mut text = String::new();
+    for (what, path) in built.paths() {
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "{what:<38} {}", path.display());
+    }
+    Ok(print(&text)?)
 }
 
-fn prune() -> Result<(), Exit> {
-    let pruned = Cache::open().and_then(|cache| cache.prune(IDLE)).map_err(failed)?;
-    Ok(print(&format!("{} images removed, {} MiB\n", pruned.entries, pruned.bytes >> 20))?)
+fn prune(days: u32) -> Result<(), Exit> {
+    let pruned = Cache::open().and_then(|cache| cache.prune(DAY * days)).map_err(failed)?;
+    Ok(print(&freed(&pruned))?)
+}
+
+/// What pruning did, for people.
+fn freed(pruned: &Pruned) -> String {
+    let mut text = String::new();
+    // Writing to a text cannot fail.
+    for it in &pruned.removed {
+        let idle = match it.idle.as_secs() / DAY.as_secs() {
+            0 => "used today".to_owned(),
+            1 => "used yesterday".to_owned(),
+            days => format!("used {days} days ago"),
+        };
+        let _ = writeln!(text, "removed {} ({} MiB, {idle})", it.name, it.bytes >> 20);
+    }
+    for it in &pruned.kept {
+        let _ = writeln!(text, "kept {}: a process uses it", it.name);
+    }
+    let (removed, bytes) = (pruned.removed.len(), pruned.bytes() >> 20);
+    let _ = writeln!(text, "{removed} removed, {bytes} MiB freed");
+    text
 }
 
 fn path(what: ImageKind, selector: &str) -> Result<(), Exit> {
@@ -120,15 +98,44 @@ fn path(what: ImageKind, selector: &str) -> Result<(), Exit> {
         let kernels = images.resolve_kernel(selector, None)?;
         kernels.iter().map(|kernel| images.ensure_kernel(kernel)).collect::<Result<Vec<_>, _>>()
     };
+    let initramfs = |agent: &Path| {
+        kernel()?.iter().map(|kernel| images.ensure_initramfs(agent, kernel)).collect()
+    };
     let paths = match what {
+        ImageKind::Cache => Ok(vec![images.cache().root().to_owned()]),
         ImageKind::Rootfs => images.ensure_rootfs().map(|path| vec![path]),
         ImageKind::Kernel => kernel().map(|all| all.into_iter().map(|it| it.image).collect()),
-        ImageKind::Initramfs => kernel().and_then(|all| {
-            all.iter().map(|it| images.ensure_initramfs(&places::agent(), it)).collect()
-        }),
+        ImageKind::Modules => kernel().map(|all| all.into_iter().map(|it| it.modules).collect()),
+        ImageKind::Initramfs => initramfs(&places::agent()),
     };
     for path in paths.map_err(failed)? {
         print(&format!("{}\n", path.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pruning_tells_what_it_freed_and_what_is_in_use() {
+        let removed = |name: &str, mib: u64, days: u32| vm_images::Removed {
+            name: name.to_owned(),
+            bytes: mib << 20,
+            idle: DAY * days,
+        };
+        let kept = vm_images::Kept { name: "rootfs/trixie-3".to_owned() };
+        let pruned = Pruned {
+            removed: vec![removed("criu/sid-1", 25, 40), removed("kernels/6.1-2", 40, 0)],
+            kept: vec![kept],
+        };
+        assert_eq!(
+            freed(&pruned),
+            "removed criu/sid-1 (25 MiB, used 40 days ago)\n\
+             removed kernels/6.1-2 (40 MiB, used today)\n\
+             kept rootfs/trixie-3: a process uses it\n\
+             2 removed, 65 MiB freed\n"
+        );
+    }
 }

@@ -3,10 +3,13 @@
 //! `cargo xtask e2e` builds what runs in guests and then becomes this program.
 
 mod arguments;
+mod bench;
+mod detach;
 mod e2e;
 mod facts;
 mod folder;
 mod images;
+mod lab;
 mod news;
 mod places;
 mod rerun;
@@ -29,7 +32,9 @@ fn main() -> ExitCode {
         Command::E2e(wanted) => e2e::run(&wanted),
         Command::Report { folder } => e2e::report(&folder),
         Command::Images(wanted) => images::run(&wanted.command),
+        Command::Lab(wanted) => lab::run(&wanted.command),
         Command::Facts { json } => facts::run(json),
+        Command::Bench { name, json } => bench::run(name, json),
     };
     match done {
         Ok(code) => ExitCode::from(code),

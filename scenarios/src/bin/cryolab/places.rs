@@ -37,6 +37,12 @@ pub(crate) fn runs() -> PathBuf {
     repository().join("target/cryolab/runs")
 }
 
+/// Where the lab of this checkout lives: `CRYOLAB_LAB`, or below `target`.
+pub(crate) fn lab() -> PathBuf {
+    let named = std::env::var_os("CRYOLAB_LAB").and_then(|path| std::path::absolute(path).ok());
+    named.unwrap_or_else(|| repository().join("target/cryolab/lab"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -144,7 +144,7 @@ fn options(hooks: &[Hook]) -> BTreeMap<String, String> {
 }
 
 /// A seed that a person can type again.
-fn another_seed() -> u64 {
+pub(crate) fn another_seed() -> u64 {
     u64::from(jiff::Timestamp::now().subsec_nanosecond().unsigned_abs())
 }
 

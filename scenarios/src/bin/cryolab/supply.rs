@@ -119,14 +119,15 @@ impl Catalogue {
         wants.extend(self.kernels_of(cells).map(|(_, kernel)| Want::Kernel(kernel.clone())));
         wants.extend(self.crius_of(cells).map(|(_, criu)| Want::Criu(criu.clone())));
         images.ensure_all(&wants)?;
-        self.found(cells, workloads)
+        self.found(cells, workloads, &images)
     }
 
-    /// The paths of images that were all built before.
+    /// The paths of images that were all built before; an initramfs is made here, by `making`.
     fn found(
         &self,
         cells: &[Cell],
         workloads: &BTreeMap<String, WorkloadImage>,
+        making: &Images,
     ) -> Result<Built, vm_images::Error> {
         let images = Images::new(self.cache.clone(), Arc::new(Silent));
         let mut built = Built {
@@ -137,7 +138,7 @@ impl Catalogue {
         };
         for (selector, kernel) in self.kernels_of(cells) {
             let kernel = images.ensure_kernel(kernel)?;
-            let initramfs = images.ensure_initramfs(&places::agent(), &kernel)?;
+            let initramfs = making.ensure_initramfs(&places::agent(), &kernel)?;
             built.kernels.insert(selector.clone(), (kernel, initramfs));
         }
         for (selector, criu) in self.crius_of(cells) {
@@ -172,6 +173,17 @@ impl Built {
         Ok((&kernel.image, initramfs))
     }
 
+    /// What was built, and where it is.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = (String, &Path)> {
+        let node = [("root of nodes".to_owned(), &*self.rootfs)];
+        let kernels = self.kernels.iter();
+        let kernels = kernels.map(|(name, (it, _))| (format!("kernel {name}"), &*it.image));
+        let crius = self.crius.iter().map(|(name, it)| (format!("criu {name}"), &*it.disk));
+        let workloads = self.workloads.iter();
+        let workloads = workloads.map(|(name, path)| (format!("workload {name}"), &**path));
+        node.into_iter().chain(kernels).chain(crius).chain(workloads)
+    }
+
     /// The machine of a cell, with the disks that nobody writes.
     pub(crate) fn machine(
         &self,
@@ -180,17 +192,35 @@ impl Built {
         accel: vm::Accel,
     ) -> anyhow::Result<Machine> {
         let missing = || format!("the images of {} were not built", cell.name);
-        let (kernel, initramfs) = self.kernels.get(&cell.kernel.selector).with_context(missing)?;
-        let criu = self.crius.get(&cell.criu.selector).with_context(missing)?;
         let workload = self.workloads.get(&cell.workload).with_context(missing)?;
-        let mut machine = Machine::new(qemu.clone(), accel, &kernel.image, initramfs);
+        let mut machine = self.bare(&cell.kernel.selector, &cell.criu.selector, qemu, accel)?;
+        machine.disks.push(Disk::read_only("workload", workload));
+        Ok(machine)
+    }
+
+    /// A machine without a workload.
+    pub(crate) fn bare(
+        &self,
+        kernel: &str,
+        criu: &str,
+        qemu: &vm::Qemu,
+        accel: vm::Accel,
+    ) -> anyhow::Result<Machine> {
+        let missing = || format!("the images of kernel {kernel} and CRIU {criu} were not built");
+        let (image, initramfs) = self.kernels.get(kernel).with_context(missing)?;
+        let criu = self.crius.get(criu).with_context(missing)?;
+        let mut machine = Machine::new(qemu.clone(), accel, &image.image, initramfs);
         machine.disks.extend([
             Disk::read_only("root", &self.rootfs),
-            Disk::read_only("modules", &kernel.modules),
+            Disk::read_only("modules", &image.modules),
             Disk::read_only("criu", &criu.disk),
-            Disk::read_only("workload", workload),
         ]);
         Ok(machine)
+    }
+
+    /// A kernel with its initramfs.
+    pub(crate) fn kernel(&self, kernel: &str) -> Option<&(KernelImage, PathBuf)> {
+        self.kernels.get(kernel)
     }
 }
 
@@ -237,8 +267,8 @@ fn pick_of_kernel(kernel: &Kernel) -> Pick {
             let source = format!("{suite}: {}", package.unwrap_or_default());
             Pick { selector, version: version.clone(), source }
         }
-        Kernel::File { image, .. } => {
-            Pick { version: name_of(image), source: selector.clone(), selector }
+        Kernel::File { release, .. } => {
+            Pick { version: release.clone(), source: selector.clone(), selector }
         }
     }
 }
@@ -251,14 +281,18 @@ fn pick_of_criu(criu: &Criu) -> Pick {
             let source = format!("{suite}: {} {}", package.name, package.version);
             Pick { selector, version: upstream.to_owned(), source }
         }
-        Criu::File { binary } => {
-            Pick { version: name_of(binary), source: selector.clone(), selector }
+        Criu::Selinux { suite, package } => {
+            let upstream = package.version.split(['-', '+', '~']).next().unwrap_or_default();
+            let source = format!(
+                "{suite}: source of {} {}, built with libselinux",
+                package.name, package.version
+            );
+            Pick { selector, version: format!("{upstream}+selinux"), source }
+        }
+        Criu::File { version, .. } | Criu::Tree { version, .. } => {
+            Pick { version: version.clone(), source: selector.clone(), selector }
         }
     }
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn once_each(picks: Vec<Pick>) -> Vec<Pick> {
