@@ -34,6 +34,7 @@ const BROKEN: u8 = 3;
 All other commands are those of `cryolab`; ask them with --help:
   e2e      run cells: kernel x CRIU x runtime x scenario x workload
   report   draw the reports of a run again from its record
+  lab      nodes on wires that stand until they are taken down
   images   kernels, root filesystems and CRIU builds
   facts    what is captured, from which source, compared how
   bench    ratios against a peer run beside it"

@@ -218,10 +218,11 @@ impl Lab {
         self.slots.get(name).map(|slot| &slot.machine)
     }
 
-    /// A node's address on its wires.
+    /// A node's address on its wires, if it has any.
     #[must_use]
     pub fn address(&self, name: &str) -> Option<String> {
-        self.slots.get(name).map(|slot| identity::address(slot.number))
+        let slot = self.slots.get(name).filter(|slot| slot.machine.cards > 0)?;
+        Some(identity::address(slot.number))
     }
 
     /// The wires: to cut, heal and shape them, and to read what they carried.

@@ -24,6 +24,9 @@ const FORKS: u32 = 4;
 /// Fewer runs are no figure.
 const LEAST_RUNS: usize = 3;
 
+/// The peer that is a boot of the same machine.
+const OWN: &str = "own boot";
+
 const SOON: Duration = Duration::from_secs(30);
 
 /// What is seen of machines of one sort.
@@ -116,16 +119,25 @@ impl Turns {
 
     fn figures(&self) -> Vec<Figure> {
         let Turns { forks, boots, lab_forks, lab_boots, vng, twin } = self;
-        let (first, private) = (What::ms("first answer"), What::mib("private memory"));
-        let of_lab = (What::ms("lab node: first answer"), What::mib("lab node: private memory"));
-        let answer = &forks.first_answer;
-        let vng = vng.outcome(|seen| &seen.first_answer);
-        let beside = |what: &What, ours: &Sample, name, theirs: Result<&Sample, &String>| {
-            Figure::beside(what.clone(), ours, name, theirs.cloned().map_err(String::clone))
-        };
-        let loaded = twin.outcome(|seen| &seen.first_answer);
-        let loaded_private = twin.outcome(|seen| &seen.private);
-        vec![]
+        let (first, private) = (|| What::ms("first answer"), || What::mib("private memory"));
+        let (lab_first, lab_private) =
+            (What::ms("lab node: first answer"), What::mib("lab node: private memory"));
+        let had = |sample: &Sample| Ok(sample.clone());
+        let of_vng = vng.outcome(|seen| &seen.first_answer);
+        let of_twin = twin.outcome(|seen| &seen.first_answer);
+        let private_of_twin = twin.outcome(|seen| &seen.private);
+        let (answer, next, booted) = (&forks.first_answer, &forks.next_answer, &boots.first_answer);
+        vec![
+            Figure::beside(first(), answer, OWN, had(booted)),
+            Figure::beside(first(), answer, "vng", of_vng.clone()),
+            Figure::beside(first(), answer, "snapshot-load", of_twin),
+            Figure::beside(private(), &forks.private, OWN, had(&boots.private)),
+            Figure::beside(private(), &forks.private, "snapshot-load", private_of_twin),
+            Figure::beside(What::ms("next answer"), next, OWN, had(&boots.next_answer)),
+            Figure::beside(What::ms("boot"), booted, "vng", of_vng),
+            Figure::beside(lab_first, &lab_forks.first_answer, OWN, had(&lab_boots.first_answer)),
+            Figure::beside(lab_private, &lab_forks.private, OWN, had(&lab_boots.private)),
+        ]
     }
 }
 

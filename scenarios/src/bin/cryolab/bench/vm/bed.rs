@@ -1,6 +1,6 @@
 //! What all runs have in common: the machine, and seats for it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -71,6 +71,8 @@ pub(super) struct Bed {
     images: vm_images::Images,
     folder: TempDir,
     seats: Cell<u8>,
+    /// Ends of wires that lead nowhere.
+    loose: RefCell<Vec<UnixStream>>,
 }
 
 impl Bed {
@@ -94,7 +96,8 @@ impl Bed {
             notes.note(&notice.to_string());
         });
         let folder = tempfile::tempdir().context("a temporary folder")?;
-        Ok(Bed { plain, lab, kernel, cache, templates, images, folder, seats: Cell::new(0) })
+        let (seats, loose) = (Cell::default(), RefCell::default());
+        Ok(Bed { plain, lab, kernel, cache, templates, images, folder, seats, loose })
     }
 
     /// A fork of a machine.
@@ -109,8 +112,9 @@ impl Bed {
         let mut seat = Seat::new(&name, self.folder.path().join(format!("{name}.log")));
         seat.identity = identity;
         for _ in 0..machine.cards {
-            let (near, _gone) = UnixStream::pair().context("a socket pair")?;
+            let (near, far) = UnixStream::pair().context("a socket pair")?;
             seat.cards.push(near.into());
+            self.loose.borrow_mut().push(far);
         }
         seat.identity.cards.truncate(seat.cards.len());
         if machine.data_bytes.is_some() {
