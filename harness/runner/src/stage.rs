@@ -111,8 +111,6 @@ pub struct Setting {
     pub templates: Templates,
     /// Makes the disks that are written to.
     pub supply: Arc<dyn Supply>,
-    /// Whether what the wires carry is captured into files of the cell.
-    pub pcap: bool,
     /// Hooks of the user.
     pub hooks: Rc<[Hook]>,
     /// What is known to go wrong.

@@ -82,7 +82,9 @@ impl Machine {
     pub(crate) fn arguments(&self, launch: &Launch<'_>) -> Vec<OsString> {
         let mut arguments = Arguments::default();
         self.hardware(launch, &mut arguments);
-        self.kernel(&mut arguments);
+        if !launch.incoming {
+            self.kernel(&mut arguments);
+        }
         wires(launch.console_log, launch.sockets, &mut arguments);
         for (number, disk) in self.disks.iter().enumerate() {
             attach(number, disk, &mut arguments);
@@ -151,6 +153,7 @@ impl Machine {
         arguments.option("-object", words.0);
     }
 
+    /// What is booted. A state that comes in has all that in its memory.
     fn kernel(&self, arguments: &mut Arguments) {
         arguments.option("-kernel", &self.kernel);
         arguments.option("-initrd", &self.initramfs);

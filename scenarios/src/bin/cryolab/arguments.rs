@@ -134,9 +134,6 @@ pub(crate) struct E2e {
     /// repeat on a noisy host; it takes two to three times as long, and forks one CPU only
     #[arg(long, value_enum, default_value_t = Time::Real)]
     pub(crate) time: Time,
-    /// Capture each wire between nodes into a file of the cell that Wireshark reads
-    #[arg(long)]
-    pub(crate) pcap: bool,
     /// Print results.json and nothing else on standard output
     #[arg(long)]
     pub(crate) json: bool,

@@ -234,7 +234,6 @@ impl Run<'_> {
             machine,
             templates: prepared.templates.clone(),
             supply: Arc::clone(&self.catalogue) as _,
-            pcap: self.wanted.pcap,
             hooks: Rc::clone(hooks),
             expectations: Rc::clone(&self.expectations),
             keep: self.wanted.keep.setting(),
@@ -251,9 +250,6 @@ impl Run<'_> {
         words.extend(["--time".to_owned(), word(&self.wanted.time)]);
         if let Some(folder) = &self.wanted.modules {
             words.extend(["--modules".to_owned(), folder.display().to_string()]);
-        }
-        if self.wanted.pcap {
-            words.push("--pcap".to_owned());
         }
         words
     }
