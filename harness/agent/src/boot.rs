@@ -18,7 +18,7 @@ use fs_err as fs;
 use crate::rtnetlink::{LOOPBACK, Rtnetlink};
 use crate::{clock, kmsg};
 use command_line::Options;
-pub(crate) use mounts::data as mount_data;
+pub(crate) use mounts::{data as mount_data, find_data};
 pub(crate) use uevents::Uevents;
 
 /// How long disks and the host's port may take to appear.

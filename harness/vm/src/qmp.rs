@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -128,6 +128,9 @@ impl Monitor {
     }
 }
 
+/// Longest line of a QEMU that is in its right mind: answers of some commands are long.
+const LINE_BYTES: u64 = 4 << 20;
+
 const CLOSED: &str = "the connection was closed";
 
 fn description(answer: &Value) -> String {
@@ -143,9 +146,15 @@ async fn read(
     answers: mpsc::Sender<Value>,
     news: watch::Sender<News>,
 ) {
-    let mut lines = BufReader::new(reader).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        let message = serde_json::from_str(&line).unwrap_or(Value::String(line));
+    let (mut reader, mut line) = (BufReader::new(reader), Vec::new());
+    // A line that does not end within its bounds ends the conversation: it is broken off then.
+    while let Ok(1..) = (&mut reader).take(LINE_BYTES).read_until(b'\n', &mut line).await {
+        let text = || String::from_utf8_lossy(&line).trim_end().to_owned();
+        let message = serde_json::from_slice(&line).unwrap_or_else(|_| Value::String(text()));
+        if !line.ends_with(b"\n") && line.len() as u64 == LINE_BYTES {
+            return;
+        }
+        line.clear();
         let data = |key: &str| message["data"][key].as_str().map(str::to_owned);
         match message["event"].as_str() {
             Some("SHUTDOWN") => news.send_modify(|news| news.shutdown = data("reason")),

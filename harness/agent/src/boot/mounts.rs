@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::Context;
 use fs_err as fs;
@@ -103,11 +104,21 @@ pub(super) fn disks(disks: &BTreeMap<String, PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What [`find_data`] has found.
+static DATA_DEVICE: OnceLock<Option<PathBuf>> = OnceLock::new();
+
+/// Looks once for the disk that survives reboots, so that no fork has to: each disk is asked for
+/// its serial, which takes longer than all else that makes a fork a node.
+pub(crate) fn find_data() {
+    let _ = DATA_DEVICE.set(disks::find(DATA));
+}
+
 /// Mounts the disk that survives reboots, if the node has one and it is not mounted yet.
 ///
 /// Not at boot: in a template it must not be mounted, since each fork has a disk of its own.
 pub(crate) fn data() -> anyhow::Result<()> {
-    let Some(device) = disks::find(DATA) else { return Ok(()) };
+    let known = DATA_DEVICE.get().cloned();
+    let Some(device) = known.unwrap_or_else(|| disks::find(DATA)) else { return Ok(()) };
     let mounted = mount_at(&device, Path::new(DATA_TARGET), "ext4", NONE, DATA_OPTIONS);
     unless_mounted(mounted)
 }

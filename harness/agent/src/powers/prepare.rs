@@ -16,9 +16,9 @@ use nix::unistd::sync;
 use super::identity;
 use crate::child::{Operation, Order};
 use crate::command::command;
-use crate::kmsg;
 use crate::node::Node;
 use crate::serve::Call;
+use crate::{boot, kmsg};
 
 /// How long the engine may say nothing: longer than it lets CRIU take.
 const SILENCE: Duration = Duration::from_secs(80);
@@ -42,6 +42,7 @@ pub(super) fn prepare(call: &Call<'_>) -> anyhow::Result<Reply> {
     for error in warmed.into_iter().filter_map(Result::err) {
         kmsg::info(&format!("not warm: {error:#}"));
     }
+    boot::find_data();
     identity::make_room()?;
     sync();
     Ok(Reply::Done)
