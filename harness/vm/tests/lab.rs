@@ -136,7 +136,8 @@ async fn a_branch_goes_on_with_its_memory_disks_and_frames_and_leaves_the_lab_al
         let fork = branch.fork(&place).await.expect("forks");
         assert_eq!(shell(&fork, "a", "cat /run/state /data/state").await, "1\n1");
         assert_eq!(shell(&fork, "a", received).await, "1 received");
-        shell(&fork, "a", "echo 3 > /data/state; sync; ping -c 1 -W 5 b").await;
+        fork.switch().shape("a", "b", Shape::default()).expect("a wire");
+        shell(&fork, "a", "echo 3 > /data/state; sync; ping -c 1 -W 30 b").await;
         fork.end().await;
     }
     assert_eq!(shell(&lab, "a", "cat /run/state /data/state").await, "2\n2");

@@ -95,6 +95,10 @@ async fn programs_run_on_pipes() {
     // Who is left behind with the pipes is not waited for, flood or not.
     let ran = shell(guest, "sleep 1000 & yes & echo done").await;
     assert!(ran.code == 0 && ran.stdout.windows(5).any(|it| it == b"done\n"));
+    for _ in 0..30 {
+        let ran = shell(guest, "sleep 1000 & echo said; echo more >&2").await;
+        assert_eq!((&ran.stdout[..], &ran.stderr[..]), (&b"said\n"[..], &b"more\n"[..]));
+    }
     shell(guest, "kill -9 $(pidof sleep yes)").await;
 
     // Ten megabytes there and back.

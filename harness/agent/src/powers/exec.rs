@@ -78,7 +78,9 @@ impl Session<'_> {
         let outputs: Vec<BorrowedFd<'_>> =
             if self.granted > 0 { self.output.sources().collect() } else { Vec::new() };
         fds.extend(outputs.into_iter().map(readable));
-        match poll(&mut fds, PollTimeout::NONE) {
+        // Once the program has ended its pipes are read dry: others may hold them open for ever.
+        let dry = self.over && self.granted > 0;
+        match poll(&mut fds, if dry { PollTimeout::ZERO } else { PollTimeout::NONE }) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error).context("cannot wait for the program"),
         }
