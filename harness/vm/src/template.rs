@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use model::message::{Hello, Request};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::command::Memory;
 use crate::node::Started;
@@ -43,6 +43,9 @@ const PREPARE: Duration = Duration::from_secs(120);
 /// How long a fork may take to answer for the first time, before it counts as one that does not
 /// run.
 const TRIAL: Duration = Duration::from_secs(30);
+
+/// Between two looks whether another process is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What the making of templates tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,16 +192,21 @@ impl Templates {
         })
     }
 
+    /// Waits until no other process makes the entry. Asked for again and again, and not waited for
+    /// by a thread: a program that is interrupted meanwhile could not end.
     async fn lock(&self, key: &str) -> Result<File, Error> {
         let path = self.root.join("locks").join(format!("{KIND}-{key}"));
-        let what = format!("lock {}", path.display());
-        let lock = spawn_blocking(move || {
-            fs::create_dir_all(path.parent().unwrap_or(&path))?;
-            let lock = File::options().create(true).truncate(false).write(true).open(&path)?;
-            lock.lock()?;
-            Ok(lock)
-        });
-        lock.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(Error::host(what))
+        let failed = |error| Error::host(format!("lock {}", path.display()))(error);
+        fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(failed)?;
+        let lock = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = lock.map_err(failed)?;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(lock),
+                Err(TryLockError::WouldBlock) => sleep(LOOK_AGAIN).await,
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+        }
     }
 
     /// Makes the entry under another name and gives it its own when it is whole.
