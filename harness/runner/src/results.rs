@@ -14,7 +14,8 @@ use crate::verdict::{Level, LevelVerdict, Outcome, Standing, Trouble};
 /// `downtime` runs from the moment at which the pod is frozen to the one at which it runs again,
 /// on the host's clock. The captures, hooks and their transfers in between are subtracted: they
 /// are the verifier's.
-const TIMES: [&str; 11] = [
+const TIMES: [&str; 12] = [
+    "fork",
     "boot",
     "ready",
     "capture",

@@ -243,15 +243,17 @@ impl Stage {
             Start::Boot => lab.boot(name.0).await?,
         };
         let (time, hello) = (node.start_time(), node.hello().clone());
+        let start = if node.is_fork() { Start::Fork } else { Start::Boot };
         let boot = Boot {
             node: name.to_string(),
             boot: number,
-            start: if node.is_fork() { Start::Fork } else { Start::Boot },
+            start,
             boot_id: node.boot_id().to_owned(),
             kernel_release: hello.kernel_release.clone(),
             criu_version: hello.criu_version.clone().unwrap_or_default(),
         };
-        self.times.set(if number == 1 { "boot" } else { "boot_again" }, time);
+        // A fork never passes as a boot.
+        self.times.set(if start == Start::Fork { "fork" } else { "boot" }, time);
         self.emit(Event::NodeStarted { cell: self.cell(), boot, ms: millis(time) });
         let criu =
             hello.criu_version.map_err(|why| Stop::failed(format!("CRIU does not run: {why}")))?;

@@ -91,7 +91,7 @@ impl Lab {
         }
         let last = self.slots.values().map(|slot| slot.number).max().unwrap_or(0);
         let number = last.checked_add(1).filter(|number| *number < u8::MAX);
-        let number = number.ok_or_else(|| Error::Lab("254 nodes are enough".to_owned()))?;
+        let number = number.ok_or_else(|| Error::Lab("a lab has room for 254 nodes".to_owned()))?;
         let slot = Slot { number, machine, data: None, starts: 0, node: None };
         self.slots.insert(name.to_owned(), slot);
         Ok(())
@@ -212,7 +212,7 @@ impl Lab {
         }
     }
 
-    /// Its machine.
+    /// A node's machine.
     #[must_use]
     pub fn machine(&self, name: &str) -> Option<&Machine> {
         self.slots.get(name).map(|slot| &slot.machine)
@@ -292,10 +292,8 @@ impl Lab {
     }
 
     fn slot_mut(&mut self, name: &str) -> Result<&mut Slot, Error> {
-        if !self.slots.contains_key(name) {
-            return Err(self.unknown(name));
-        }
-        self.slots.get_mut(name).ok_or(Error::Lab(String::new()))
+        let unknown = self.unknown(name);
+        self.slots.get_mut(name).ok_or(unknown)
     }
 
     fn unknown(&self, name: &str) -> Error {

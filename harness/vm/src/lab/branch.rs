@@ -188,22 +188,32 @@ impl Branch {
         let unknown = || Error::Lab(format!("the snapshot has no node {original}"));
         let member = member.ok_or_else(unknown)?;
         lab.node(name, member.snapshot.machine.clone())?;
-        let number = lab.slot(name)?.number;
-        lab.slots.insert(name.to_owned(), member.slot(number, &lab.folder, name)?);
+        if let Err(error) = member.join(lab, name).await {
+            lab.slots.remove(name);
+            return Err(error);
+        }
+        // Only now: until it was somebody else it had the original's addresses, and would have
+        // answered for it.
         for other in lab.neighbours(original) {
             lab.wire(name, &other)?;
         }
-        let seat = lab.seat(name)?;
-        let identity = seat.identity.clone();
-        let mut node = member.snapshot.fork(seat).await?;
-        node.go_on().await?;
-        node.assume(identity).await?;
-        lab.keep(name, node)?;
         lab.introduce().await
     }
 }
 
 impl Member {
+    /// Starts as the node `name` that was just described, with nobody at the other end of its card.
+    async fn join(&self, lab: &mut Lab, name: &str) -> Result<(), Error> {
+        let number = lab.slot(name)?.number;
+        lab.slots.insert(name.to_owned(), self.slot(number, &lab.folder, name)?);
+        let seat = lab.seat(name)?;
+        let identity = seat.identity.clone();
+        let mut node = self.snapshot.fork(seat).await?;
+        node.go_on().await?;
+        node.assume(identity).await?;
+        lab.keep(name, node).map(drop)
+    }
+
     fn slot(&self, number: u8, folder: &Path, name: &str) -> Result<Slot, Error> {
         let path = folder.join(format!("data-{name}.img"));
         let data = self.data.as_ref().map(|data| data.branch(&path));

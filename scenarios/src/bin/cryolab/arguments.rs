@@ -131,7 +131,7 @@ pub(crate) struct E2e {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) repeat: u32,
     /// How time passes in guests: `virtual` counts instructions, so that times measured there
-    /// repeat on a noisy host; it takes two to three times as long, and forks one CPU only
+    /// repeat on a noisy host; it takes two to three times as long, and guests have one CPU
     #[arg(long, value_enum, default_value_t = Time::Real)]
     pub(crate) time: Time,
     /// Print results.json and nothing else on standard output
