@@ -15,6 +15,7 @@ pub const REBOOT: Scenario = Scenario {
     variants: &[Variant {
         name: "orderly",
         summary: "the node flushes and unmounts before it goes down",
+        observed: false,
         story: |stage| Box::pin(orderly(stage)),
     }],
 };

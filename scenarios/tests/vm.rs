@@ -92,6 +92,44 @@ fn a_full_disk_breaks_the_cell_with_the_console_at_hand() {
 
 #[test]
 #[ignore = "boots a VM: cargo xtask test runs it"]
+fn a_connection_lives_through_a_cut_wire_and_nothing_on_it_is_lost() {
+    let run = Run::of(&["--scenario", "in-place/wire-cut", "--pcap"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let cell = run.cell();
+    assert_eq!(cell["workload"], "redis", "the counter has no observer");
+    assert_eq!(unknown_differences(cell), [""; 0], "{}", cell["reason"]);
+    let outside = &cell["levels"]["outside"];
+    assert_eq!(outside["outcome"], "equivalent", "{outside}");
+    for count in ["resets", "lost_bytes", "doubled_bytes"] {
+        assert_eq!(outside[count], 0, "{outside}");
+    }
+    let (gap, downtime) = (&outside["gap_ms"], &cell["times_ms"]["downtime"]);
+    assert!(gap.as_u64() >= downtime.as_u64(), "the gap of {gap} ms has {downtime} ms in it");
+    assert!(cell["evidence"]["wire_bytes"].as_u64() > Some(10_000), "{}", cell["evidence"]);
+    let folder = run.folder.path().join("cells").join(cell["name"].as_str().expect("a name"));
+    let capture = std::fs::read(folder.join("wire-node-client.pcapng")).expect("a capture");
+    assert!(capture.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]), "a section header of pcapng");
+    let rerun = std::fs::read_to_string(folder.join("rerun.sh")).expect("a script");
+    assert!(rerun.contains("--pcap"), "{rerun}");
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn a_task_of_the_node_that_does_not_move_ends_the_cell_with_its_trace() {
+    let freeze = Script::new(
+        "echo 3 > /proc/sys/kernel/hung_task_timeout_secs\n\
+         fsfreeze --freeze /data\n\
+         touch /data/stuck > /dev/null 2>&1 < /dev/null &\n",
+    );
+    let run = quick(&["--hook", &freeze.at("frozen")]);
+    assert_eq!((run.code, &run.cell()["outcome"]), (Some(3), &"broken".into()), "{}", run.stderr);
+    assert!(run.reason().contains("blocked for more than"), "{}", run.reason());
+    let console = run.cell()["trouble"]["console_tail"].to_string();
+    assert!(console.contains("Call Trace"), "{console}");
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
 fn an_interrupt_takes_everything_down_and_leaves_a_whole_record() {
     let run = Started::with(&QUICK);
     let pid = run.child.id();

@@ -36,6 +36,7 @@ All other commands are those of `cryolab`; ask them with --help:
   report   draw the reports of a run again from its record
   lab      nodes on wires that stand until they are taken down
   images   kernels, root filesystems and CRIU builds
+  mutants  spoil restored pods on purpose: the verifier must notice
   facts    what is captured, from which source, compared how
   bench    ratios against a peer run beside it"
 )]

@@ -12,7 +12,12 @@ use anyhow::{Context, Result, ensure};
 pub(crate) struct Tally<W> {
     out: W,
     parts: Vec<Part>,
+    /// Results that a test told in a line of its own, to be seen at the very end.
+    told: Vec<String>,
 }
+
+/// How such a line begins.
+const TELLS: &str = "complete: ";
 
 /// A part that passed.
 #[derive(Debug)]
@@ -25,7 +30,7 @@ struct Part {
 impl<W: Write> Tally<W> {
     /// Nothing was run yet.
     pub(crate) fn new(out: W) -> Self {
-        Tally { out, parts: Vec::new() }
+        Tally { out, parts: Vec::new(), told: Vec::new() }
     }
 
     /// Runs a part to its end, or to its first command that fails.
@@ -34,7 +39,7 @@ impl<W: Write> Tally<W> {
         let began = Instant::now();
         let mut passed = 0;
         for command in commands {
-            let ran = run(command, &mut self.out);
+            let ran = run(command, &mut self.out, &mut self.told);
             passed += ran.with_context(|| format!("{name}: failed; {self} before"))?;
         }
         self.parts.push(Part { name, passed, took: began.elapsed() });
@@ -56,6 +61,11 @@ impl<W: Write> Tally<W> {
 }
 
 impl<W> Tally<W> {
+    /// Results that tests told in a line of their own.
+    pub(crate) fn told(&self) -> impl Iterator<Item = &str> {
+        self.told.iter().map(String::as_str)
+    }
+
     /// How many tests passed in all parts.
     pub(crate) fn passed(&self) -> usize {
         self.parts.iter().map(|part| part.passed).sum()
@@ -77,7 +87,7 @@ impl<W> fmt::Display for Tally<W> {
 }
 
 /// Runs a command and passes on its output; how many tests it says have passed.
-fn run(mut command: Command, out: &mut impl Write) -> Result<usize> {
+fn run(mut command: Command, out: &mut impl Write, told: &mut Vec<String>) -> Result<usize> {
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command.stdout(Stdio::piped()).spawn().context(program.clone())?;
     let mut passed = 0;
@@ -85,7 +95,9 @@ fn run(mut command: Command, out: &mut impl Write) -> Result<usize> {
         for line in BufReader::new(stdout).split(b'\n') {
             let line = line.with_context(|| format!("read what {program} says"))?;
             out.write_all(&line).and_then(|()| out.write_all(b"\n"))?;
-            passed += passed_in(&String::from_utf8_lossy(&line));
+            let line = String::from_utf8_lossy(&line);
+            passed += passed_in(&line);
+            told.extend(line.starts_with(TELLS).then(|| line.into_owned()));
         }
     }
     let status = child.wait().with_context(|| format!("wait for {program}"))?;
@@ -125,6 +137,13 @@ mod tests {
         assert_eq!(tally.passed(), 12);
         assert!(tally.out.ends_with(b"nothing\n"));
         assert_eq!(tally.to_string(), "12 passed in 0 s (one 0 s, two 0 s)");
+    }
+
+    #[test]
+    fn a_result_that_a_test_tells_is_kept_for_the_end() {
+        let mut tally = Tally::new(Vec::new());
+        tally.run("one", vec![shell("echo 'complete: 1 kernels'; echo else")]).expect("it passes");
+        assert_eq!(tally.told().collect::<Vec<_>>(), ["complete: 1 kernels"]);
     }
 
     #[test]

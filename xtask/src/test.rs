@@ -11,6 +11,13 @@ use crate::fuzz;
 use crate::programs::{GUEST_PROGRAMS, Programs, build_static, cargo};
 use crate::tally::Tally;
 
+/// Tells tests that `--full` is asked for: then they look at all of the catalogue.
+const FULL: &str = "CRYOLAB_TEST_FULL";
+
+/// What a filter must be part of for these parts to run: they are no tests of cargo's.
+const SWEEP: &str = "sweep";
+const FUZZING: &str = "fuzzing";
+
 /// Packages with tests that boot machines.
 const WITH_MACHINES: [&str; 2] = ["vm", "scenarios"];
 
@@ -31,7 +38,8 @@ const CRIUS: &str = "bookworm,trixie,sid";
 pub(crate) struct Options {
     /// Run only tests whose names contain this
     filter: Option<String>,
-    /// Then sweep every kernel with every CRIU, and fuzz what comes from a guest
+    /// Look at all of the catalogue; then sweep every kernel with every CRIU, and fuzz what comes
+    /// from a guest (with a filter: where `sweep` or `fuzzing` contains it)
     #[arg(long)]
     full: bool,
 }
@@ -45,24 +53,40 @@ pub(crate) fn test(shell: &Shell, options: &Options) -> Result<()> {
     for package in WITH_MACHINES {
         let mut command = with_filter(&["test", "--package", package], options);
         command.args(["--", "--ignored"]);
+        if options.full {
+            command.env(FULL, "1");
+        }
         tally.run(package, vec![machines.told_to(command)])?;
     }
-    if options.full {
-        tally.run("sweep", vec![machines.sweep()])?;
-        let targets = tally.prepare("fuzz targets", fuzz::prepare)?;
-        tally.run("fuzzing", targets)?;
+    if options.runs(SWEEP) {
+        tally.run(SWEEP, vec![machines.sweep()])?;
     }
-    ensure!(tally.passed() > 0, "no test matches `{}`", options.filter.as_deref().unwrap_or(""));
+    if options.runs(FUZZING) {
+        let targets = tally.prepare("fuzz targets", fuzz::prepare)?;
+        tally.run(FUZZING, targets)?;
+    }
+    let nothing = || format!("no test matches `{}`", options.filter.as_deref().unwrap_or(""));
+    ensure!(tally.passed() > 0 || options.runs(SWEEP) || options.runs(FUZZING), nothing());
     eprintln!("\n{tally}");
+    tally.told().for_each(|line| eprintln!("{line}"));
     Ok(())
 }
 
+impl Options {
+    /// Whether a part that only `--full` has is asked for.
+    fn runs(&self, part: &str) -> bool {
+        self.full && self.filter.as_deref().is_none_or(|filter| part.contains(filter))
+    }
+}
+
 fn tell_plan(options: &Options) {
-    let sweep = if options.full { ", sweep of kernels and CRIUs, a minute of fuzzing" } else { "" };
+    let part = |part, words| if options.runs(part) { words } else { "" };
+    let sweep = part(SWEEP, ", sweep of kernels and CRIUs");
+    let fuzzing = part(FUZZING, ", a minute of fuzzing");
     let filter = options.filter.as_deref().map(|it| format!(", only `{it}`")).unwrap_or_default();
     let machines = WITH_MACHINES.join(", ");
     eprintln!(
-        "plan: fast tests, programs, images, tests that boot machines ({machines}){sweep}{filter}"
+        "plan: fast tests, programs, images, tests that boot machines ({machines}){sweep}{fuzzing}{filter}"
     );
 }
 
@@ -116,5 +140,26 @@ impl Machines {
         let mut command = Command::new(&self.programs.cryolab);
         command.args(["e2e", "--scenario", "reboot", "--kernel", KERNELS, "--criu", CRIUS]);
         self.told_to(command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(None, true, true)]
+    #[case(Some("complete"), true, false)]
+    #[case(Some("sweep"), true, true)]
+    #[case(None, false, false)]
+    fn a_filter_holds_for_the_sweep_too(
+        #[case] filter: Option<&str>,
+        #[case] full: bool,
+        #[case] expected: bool,
+    ) {
+        let options = Options { filter: filter.map(str::to_owned), full };
+        assert_eq!(options.runs(SWEEP), expected);
     }
 }

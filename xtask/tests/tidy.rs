@@ -24,7 +24,7 @@ const ROOMS: [(&str, &str, &[&str]); 12] = [
 ];
 
 /// What may stand at the top level.
-const TOP: [&str; 24] = [
+const TOP: [&str; 25] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -46,6 +46,7 @@ const TOP: [&str; 24] = [
     "rust-toolchain.toml",
     "rustfmt.toml",
     "scenarios",
+    "docs",
     "vm-images",
     "workloads",
     "xtask",

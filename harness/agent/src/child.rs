@@ -5,6 +5,7 @@
 //! descriptors travel along.
 
 mod engine;
+mod images;
 mod order;
 mod parent;
 mod socket;

@@ -24,6 +24,8 @@ mod pump;
 mod reaper;
 mod rtnetlink;
 mod serve;
+mod shows;
+mod spoil;
 mod sync;
 mod sys;
 
@@ -46,6 +48,12 @@ enum Face {
     Engine,
     /// Look into CRIU's image files.
     Image(image::Arguments),
+    /// List what this kernel shows about tasks, entry by entry.
+    #[command(hide = true)]
+    Shows(shows::Arguments),
+    /// Spoil a restored pod or its images on purpose.
+    #[command(hide = true)]
+    Spoil(spoil::Arguments),
     /// Be one end of a stream of bytes, to measure a wire.
     #[command(hide = true)]
     Pump(pump::Arguments),
@@ -58,13 +66,15 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().face {
         Face::Engine => child::main(),
         Face::Image(arguments) => image::main(&arguments),
+        Face::Shows(arguments) => shows::main(&arguments),
+        Face::Spoil(arguments) => spoil::main(&arguments),
         Face::Pump(arguments) => pump::main(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cryolab-agent: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(spoil::code_of(&error))
         }
     }
 }

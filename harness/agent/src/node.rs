@@ -16,8 +16,11 @@ use crate::reaper::{Exit, Reaper};
 use crate::serve::Requests;
 use crate::sync::Bell;
 
-/// Needed by CRIU before its first request: without them it fails with an empty message.
-const MODULES: [&str; 11] = [
+/// Needed by CRIU before its first request: without them it fails with an empty message. The sysctls
+/// of `nf_conntrack` belong to namespaces, and are there in both captures only if it is loaded
+/// before the first pod.
+const MODULES: [&str; 12] = [
+    "nf_conntrack",
     "nf_tables",
     "tun",
     "veth",

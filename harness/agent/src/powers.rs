@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use model::message::{OUTPUT_BYTES, Reply, Request};
 
+use crate::child::Order;
 use crate::output::{Output, Stream};
 use crate::serve::Call;
 
@@ -42,7 +43,8 @@ pub(crate) fn carry_out(call: &Call<'_>, request: Request) -> anyhow::Result<Rep
             checkpoint::checkpoint(call, &pod, archive, deadline_ms)
         }
         Request::Restore { archive, deadline_ms } => restore::restore(call, archive, deadline_ms),
-        Request::Capture { pod } => capture::capture(call, pod),
+        Request::Capture { pod } => capture::capture(call, Order::Capture { pod }),
+        Request::Images { pod, of } => capture::capture(call, Order::Images { pod, of }),
         Request::Stop { pod, container, signal, deadline_ms } => {
             let container = call.node.pods.container(&pod, &container)?;
             stop::stop(call, &container, signal, Duration::from_millis(deadline_ms))

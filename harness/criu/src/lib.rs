@@ -16,5 +16,8 @@ pub mod log;
 pub mod rpc;
 pub mod schema;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(any(test, feature = "fuzzing"))]
 mod testing;

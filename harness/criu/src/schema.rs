@@ -70,14 +70,19 @@ impl Schema {
     pub fn from_descriptor_set(bytes: &[u8]) -> Result<Schema, Error> {
         let pool =
             DescriptorPool::decode(bytes).map_err(|error| Error::BadSet(error.to_string()))?;
-        let ours = pool.all_messages().filter(|message| message.package_name() != GOOGLE);
-        for field in ours.flat_map(|message| message.fields().collect::<Vec<_>>()) {
+        let schema = Schema { pool };
+        for field in schema.messages().flat_map(|message| message.fields().collect::<Vec<_>>()) {
             let float = matches!(field.kind(), Kind::Float | Kind::Double);
             if float || field.is_map() || field.is_group() {
                 return Err(Error::BadSet(format!("unsupported kind of `{}`", field.full_name())));
             }
         }
-        Ok(Schema { pool })
+        Ok(schema)
+    }
+
+    /// All messages of the images, those within other messages too.
+    pub fn messages(&self) -> impl Iterator<Item = MessageDescriptor> + '_ {
+        self.pool.all_messages().filter(|message| message.package_name() != GOOGLE)
     }
 
     /// The descriptor of a message, such as `core_entry`.

@@ -43,7 +43,8 @@ impl Engine {
         fs_err::create_dir_all(&work).about("make", &work)?;
         let mut progress = Progress::new(watch, self.host(), deadline);
         progress.work_in(&work);
-        let cut = Cut { engine: self, status: record.status(&places), record, places, work };
+        let status = record.status(&places);
+        let cut = Cut { engine: self, places, record, status, work, takes: Takes::Everything };
         let report = cut.take(archive, &mut progress);
         report.map_err(|error| progress.locate(error))
     }
@@ -57,6 +58,16 @@ pub(crate) struct Cut<'a> {
     pub(crate) status: PodStatus,
     /// Folder in which the archive's members are gathered, beside CRIU's logs.
     pub(crate) work: PathBuf,
+    pub(crate) takes: Takes,
+}
+
+/// What is gathered at a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// All members of an archive.
+    Everything,
+    /// What CRIU dumps, to be looked at.
+    Images,
 }
 
 impl Cut<'_> {
@@ -124,7 +135,7 @@ impl Cut<'_> {
     }
 
     /// CRIU thaws a cgroup while it holds the tasks, and freezes it again before it lets them go.
-    fn check_frozen(&self, progress: &Progress<'_>) -> Result<(), Error> {
+    pub(crate) fn check_frozen(&self, progress: &Progress<'_>) -> Result<(), Error> {
         for container in &self.status.containers {
             freeze::settle(self.engine.host(), &container.cgroup, true, progress.left()?)?;
         }
@@ -166,6 +177,9 @@ impl Cut<'_> {
 
     /// Gathers what CRIU does not carry, from the same instant. The names of all members.
     pub(crate) fn gather(&self) -> Result<Vec<String>, Error> {
+        if self.takes == Takes::Images {
+            return Ok(Vec::new());
+        }
         let mut names = vec![archive::SHM.to_owned()];
         self.pack(&self.status.shm, archive::SHM)?;
         for (index, container) in self.status.containers.iter().enumerate() {

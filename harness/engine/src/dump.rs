@@ -82,7 +82,7 @@ impl Cut<'_> {
         }
     }
 
-    fn images(&self, container: &ContainerStatus) -> std::path::PathBuf {
+    pub(crate) fn images(&self, container: &ContainerStatus) -> std::path::PathBuf {
         self.work.join(archive::image_folder(&container.name))
     }
 

@@ -19,6 +19,7 @@ pub mod archive;
 mod engine;
 mod error;
 // Verbs.
+mod again;
 mod checkpoint;
 mod dump;
 mod exec;
@@ -41,6 +42,7 @@ mod times;
 mod watch;
 mod within;
 
+pub use again::AnotherDump;
 pub use engine::{Engine, EngineConfig};
 pub use error::Error;
 pub use exec::Exited;

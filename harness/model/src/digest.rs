@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_bytes::ByteArray;
 
-/// A 128-bit digest (XXH3). In texts it is 32 hexadecimal digits, on the wire 16 bytes.
+/// A 128-bit digest: XXH3, or of a page two rapidhashes. In texts it is 32 hexadecimal digits, on the wire 16 bytes with their length.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub u128);
 
@@ -26,7 +27,7 @@ impl Serialize for Digest {
         if serializer.is_human_readable() {
             serializer.collect_str(self)
         } else {
-            self.0.to_le_bytes().serialize(serializer)
+            serializer.serialize_bytes(&self.0.to_le_bytes())
         }
     }
 }
@@ -37,7 +38,8 @@ impl<'de> Deserialize<'de> for Digest {
             let text = String::deserialize(deserializer)?;
             u128::from_str_radix(&text, 16).map(Digest).map_err(D::Error::custom)
         } else {
-            Ok(Digest(u128::from_le_bytes(<[u8; 16]>::deserialize(deserializer)?)))
+            let bytes = ByteArray::<16>::deserialize(deserializer)?;
+            Ok(Digest(u128::from_le_bytes(bytes.into_array())))
         }
     }
 }

@@ -7,6 +7,7 @@ mod digest;
 pub mod fact;
 pub mod frame;
 pub mod message;
+pub mod mutant;
 mod phase;
 pub mod pod;
 

@@ -10,11 +10,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+mod failure;
+
+pub use failure::{Cause, Failure};
+
 use crate::Phase;
 use crate::pod::{PodSpec, PodStatus};
 
 /// Version of these messages. Both sides refuse another one.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Name of the virtio-serial port, below `/dev/virtio-ports/` and in sysfs.
 pub const PORT: &str = "cryolab.agent";
@@ -242,6 +246,14 @@ pub enum Request {
         /// Name of the pod.
         pod: String,
     },
+    /// Look into CRIU's image files of a frozen pod. The chunks of the answer are a
+    /// [`crate::Capture`] in postcard, of facts alone.
+    Images {
+        /// Name of the pod.
+        pod: String,
+        /// Which images.
+        of: ImagesOf,
+    },
     /// Send a signal to a container's pid 1 and wait for its end. Answered by [`Reply::Exited`],
     /// whose output is all that the container wrote since it was started or restored.
     Stop {
@@ -261,6 +273,19 @@ pub enum Request {
     },
     /// Let the kernel panic at once. There is no answer.
     Panic,
+}
+
+/// Images of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImagesOf {
+    /// Those of the checkpoint that is being taken.
+    Checkpoint,
+    /// Those of a dump that is taken for this look alone: afterwards they are removed, and the pod
+    /// is frozen as before.
+    AnotherDump {
+        /// The engine's own deadline for that dump.
+        deadline_ms: u64,
+    },
 }
 
 /// What makes a node different from another one of the same machine.
@@ -445,51 +470,4 @@ pub struct RestoreReport {
     pub tasks: Vec<i32>,
     /// The folder of CRIU's log and images on the node.
     pub work: PathBuf,
-}
-
-/// A request that did not succeed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct Failure {
-    /// Whose fault it is.
-    pub cause: Cause,
-    /// What happened, naming the thing; for CRIU with its first error line.
-    pub message: String,
-    /// The phase that was passed last, if any.
-    pub phase: Option<Phase>,
-    /// The engine's step that failed, if any.
-    pub step: Option<String>,
-    /// The error number of CRIU or of the kernel, if any.
-    pub errno: Option<i32>,
-    /// The last lines of CRIU's log, if CRIU was at work.
-    pub log_tail: Vec<String>,
-    /// The folder of CRIU's log and images on the node, if there is one.
-    pub work: Option<PathBuf>,
-}
-
-impl Failure {
-    /// A failure of the node itself.
-    #[must_use]
-    pub fn broken(message: impl Into<String>) -> Self {
-        Failure {
-            cause: Cause::Broken,
-            message: message.into(),
-            phase: None,
-            step: None,
-            errno: None,
-            log_tail: Vec::new(),
-            work: None,
-        }
-    }
-}
-
-/// Whose fault a failure is; becomes the outcome of the cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Cause {
-    /// Checkpoint or restore failed.
-    Failed,
-    /// It cannot work here: a feature is missing, as was found by asking.
-    Unsupported,
-    /// The node itself: disk full, no such file, a bad request.
-    Broken,
 }

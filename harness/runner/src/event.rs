@@ -124,6 +124,36 @@ pub enum Event {
         /// The phase.
         phase: Phase,
     },
+    /// Something befell a wire.
+    WireChanged {
+        /// The cell.
+        cell: String,
+        /// When.
+        phase: Phase,
+        /// What, in words.
+        what: String,
+    },
+    /// A client on another node watches the service from now on.
+    Observed {
+        /// The cell.
+        cell: String,
+        /// The client's node.
+        node: String,
+    },
+    /// What the wires between the nodes have carried in the end.
+    WiresCarried {
+        /// The cell.
+        cell: String,
+        /// Bytes of frames, in both directions.
+        bytes: u64,
+    },
+    /// Something worth knowing about a cell.
+    CellNote {
+        /// The cell.
+        cell: String,
+        /// In words.
+        text: String,
+    },
     /// A hook has run.
     HookFinished {
         /// The cell.
@@ -285,6 +315,10 @@ impl Event {
             | Event::ClientFinished { cell, .. }
             | Event::Step { cell, .. }
             | Event::PhaseReached { cell, .. }
+            | Event::WireChanged { cell, .. }
+            | Event::Observed { cell, .. }
+            | Event::WiresCarried { cell, .. }
+            | Event::CellNote { cell, .. }
             | Event::HookFinished { cell, .. }
             | Event::Captured { cell, .. }
             | Event::Checkpointed { cell, .. }

@@ -4,9 +4,13 @@
 //! unsupported as a whole. Neither hides anything: what is known stays visible, with its reason,
 //! and what stops happening although it is said to happen `always` is told as well.
 
+mod page;
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use self::page::losses_page;
 
 use crate::names;
 use crate::verdict::{Difference, Outcome, Standing};
@@ -285,7 +289,7 @@ mod tests {
 
     fn differs(fact: &str, before: &str) -> Difference {
         let (fact, before) = (fact.to_owned(), Some(before.to_owned()));
-        Difference { fact, before, after: Some("0".to_owned()), rule: None, known: None }
+        Difference { fact, before, after: Some("0".to_owned()), ..Difference::default() }
     }
 
     /// The expected outcome and the standing of a cell.

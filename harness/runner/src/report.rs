@@ -2,6 +2,7 @@
 
 mod junit;
 mod progress;
+mod side_by_side;
 mod table;
 
 use std::io;
@@ -9,6 +10,7 @@ use std::path::Path;
 
 pub use self::junit::junit;
 pub use self::progress::Progress;
+pub use self::side_by_side::{SideBySideError, side_by_side};
 pub use self::table::table;
 use crate::event::Recorded;
 use crate::results::Results;

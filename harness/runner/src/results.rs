@@ -254,6 +254,7 @@ impl CellResult {
                 self.sizes.archive_bytes = Some(*archive_bytes);
             }
             Event::Restored { tasks, .. } => self.evidence.tasks.after.clone_from(tasks),
+            Event::WiresCarried { bytes, .. } => self.evidence.wire_bytes = Some(*bytes),
             Event::LevelJudged { level, verdict, .. } => {
                 self.levels.insert(*level, verdict.clone());
             }

@@ -1,7 +1,5 @@
 //! A fixed run for tests: one cell of each kind of ending.
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 use model::Phase;
 
@@ -45,7 +43,7 @@ fn cells() -> Vec<Cell> {
         workloads: vec!["counter".to_owned(), "redis".to_owned()],
         repeat: 1,
         seed: 42,
-        options: BTreeMap::new(),
+        ..Axes::default()
     }
     .cells()
 }
@@ -145,8 +143,8 @@ fn diverged(cell: &Cell) -> Vec<Event> {
         fact: "task.1.sched.nice".to_owned(),
         before: Some("0".to_owned()),
         after: Some("7".to_owned()),
-        rule: None,
-        known: None,
+        kept: Some("core-TID.img thread_core.sched_nice".to_owned()),
+        ..Difference::default()
     };
     let end = end(Outcome::Diverged, Standing::Regression, &nice.in_words());
     [started(cell), judged(cell, vec![nice]), vec![finished(cell, end)]].concat()

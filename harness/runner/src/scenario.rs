@@ -31,6 +31,8 @@ pub struct Variant {
     pub name: &'static str,
     /// What is special, in a line.
     pub summary: &'static str,
+    /// Whether it is nothing for a workload without an observer.
+    pub observed: bool,
     /// What happens.
     pub story: Story,
 }
@@ -46,6 +48,8 @@ impl fmt::Debug for Variant {
 pub struct Selected {
     /// `reboot` for a scenario's first variant, `reboot/power-cut` for another.
     pub name: String,
+    /// Whether it is nothing for a workload without an observer.
+    pub observed: bool,
     /// What happens.
     pub story: Story,
 }
@@ -62,7 +66,8 @@ pub fn select(all: &[Scenario], pattern: &str) -> Result<Vec<Selected>, Unknown>
             let path = format!("{}/{}", scenario.name, variant.name);
             let name = if index == 0 { scenario.name.to_owned() } else { path.clone() };
             if names::fits(pattern, &name) || names::fits(pattern, &path) {
-                selected.push(Selected { name: name.clone(), story: variant.story });
+                let Variant { observed, story, .. } = *variant;
+                selected.push(Selected { name: name.clone(), observed, story });
             }
             known.push(name);
         }
@@ -83,8 +88,10 @@ mod tests {
         Box::pin(async { Ok(()) })
     }
 
-    const ORDERLY: Variant = Variant { name: "orderly", summary: "", story: nothing };
-    const POWER_CUT: Variant = Variant { name: "power-cut", summary: "", story: nothing };
+    const ORDERLY: Variant =
+        Variant { name: "orderly", summary: "", observed: false, story: nothing };
+    const POWER_CUT: Variant =
+        Variant { name: "power-cut", summary: "", observed: false, story: nothing };
     const ALL: [Scenario; 2] = [
         Scenario { name: "reboot", summary: "", variants: &[ORDERLY, POWER_CUT] },
         Scenario { name: "migration", summary: "", variants: &[ORDERLY] },

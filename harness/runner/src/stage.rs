@@ -8,10 +8,13 @@ mod checkpoint;
 mod compare;
 mod end;
 mod files;
+mod images;
+mod outside;
 mod phases;
 mod prove;
 mod stop;
 mod times;
+mod wires;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -31,6 +34,7 @@ use vm::{Guest, Machine, Templates};
 
 pub use self::stop::Stop;
 use self::times::Times;
+pub use self::wires::Befall;
 use crate::cell::Cell;
 use crate::event::{Boot, Event, Start};
 use crate::expectations::Expectations;
@@ -115,6 +119,8 @@ pub struct Setting {
     pub hooks: Rc<[Hook]>,
     /// What is known to go wrong.
     pub expectations: Rc<Expectations>,
+    /// Whether the frames on all wires are captured.
+    pub pcap: bool,
     /// Which artefacts stay.
     pub keep: Keep,
     /// When its nodes are left running.
@@ -139,10 +145,14 @@ pub struct Stage {
     times: Times,
     before: Option<Capture>,
     after: Option<Capture>,
+    images: images::Images,
     levels: BTreeMap<Level, LevelVerdict>,
     tolerated: Vec<Difference>,
     not_offered: BTreeMap<String, String>,
-    archived: bool,
+    /// The node that has the archive.
+    archived_on: Option<NodeName>,
+    befalls: Vec<(Phase, Befall)>,
+    observing: Option<outside::Observing>,
 }
 
 impl Stage {
@@ -159,10 +169,13 @@ impl Stage {
             times: Times::start(),
             before: None,
             after: None,
+            images: images::Images::default(),
             levels: BTreeMap::new(),
             tolerated: Vec::new(),
             not_offered: BTreeMap::new(),
-            archived: false,
+            archived_on: None,
+            befalls: Vec::new(),
+            observing: None,
         }
     }
 

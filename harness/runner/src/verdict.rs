@@ -1,8 +1,13 @@
 //! What a cell came to: its outcome, its five levels, and how that stands against expectation.
 
+mod causes;
+
 use std::fmt;
 
+use model::Value;
 use serde::{Deserialize, Serialize};
+
+pub use self::causes::{Cause, causes, in_words};
 
 /// How a cell ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,7 +129,7 @@ pub enum Judged {
 }
 
 /// Something that came back different.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// The dotted path of the fact, such as `task.1.fd.3.flags`.
     pub fact: String,
@@ -136,6 +141,15 @@ pub struct Difference {
     pub rule: Option<String>,
     /// Why it is known to go wrong, when an expectation says so.
     pub known: Option<String>,
+    /// Where CRIU keeps it: image and field, or that it does not.
+    #[serde(default)]
+    pub kept: Option<String>,
+    /// The fact whose difference this one follows: one cause shows in many facts.
+    #[serde(default)]
+    pub follows: Option<String>,
+    /// What is gone or new as a whole, such as `task.7`, of which this is the first fact.
+    #[serde(default)]
+    pub whole: Option<String>,
 }
 
 impl Difference {
@@ -143,6 +157,12 @@ impl Difference {
     #[must_use]
     pub fn in_words(&self) -> String {
         let fact = &self.fact;
+        if let Some(whole) = &self.whole {
+            let how = if self.after.is_none() { "is gone" } else { "is new" };
+            let value = self.before.as_ref().or(self.after.as_ref());
+            let value = value.map(|value| brief(value)).unwrap_or_default();
+            return format!("{whole} {how}, with {fact} {value}");
+        }
         match (&self.before, &self.after) {
             (Some(before), Some(after)) => {
                 format!("{fact} was {}, is {}", brief(before), brief(after))
@@ -155,12 +175,23 @@ impl Difference {
 }
 
 /// A value on one line, cut where nobody would read on.
-fn brief(value: &str) -> String {
+pub(crate) fn brief(value: &str) -> String {
     const MOST: usize = 60;
     let line = value.replace('\n', "\\n");
     match line.char_indices().nth(MOST) {
         Some((end, _)) => format!("`{}...`", &line[..end]),
         None => format!("`{line}`"),
+    }
+}
+
+/// A value as a comparison words it.
+pub(crate) fn value_in_words(value: &Value) -> String {
+    match value {
+        Value::Exact(text) | Value::Moment(text) if text.is_empty() => "empty".to_owned(),
+        Value::Exact(text) | Value::Moment(text) => text.clone(),
+        Value::Identity { class, id } => format!("{class} {id}"),
+        Value::Content { digest, length } => format!("{length} bytes with digest {digest}"),
+        Value::Clock { ns } => format!("{ns} ns"),
     }
 }
 
@@ -210,28 +241,6 @@ impl LevelVerdict {
     }
 }
 
-/// One line for a list of differences: the first one that is news, in words, and how many more
-/// there are; known losses are counted apart.
-#[must_use]
-pub fn in_words<'a>(differences: impl IntoIterator<Item = &'a Difference>) -> String {
-    let (known, news): (Vec<&Difference>, Vec<_>) =
-        differences.into_iter().partition(|difference| difference.known.is_some());
-    let losses = match known.len() {
-        1 => "1 known loss".to_owned(),
-        count => format!("{count} known losses"),
-    };
-    match (news.as_slice(), known.as_slice()) {
-        ([], []) => String::new(),
-        ([], [first, ..]) => format!("{losses}, such as: {}", first.in_words()),
-        ([only], []) => only.in_words(),
-        ([only], _) => format!("{} (and {losses})", only.in_words()),
-        ([first, rest @ ..], []) => format!("{} (and {} more)", first.in_words(), rest.len()),
-        ([first, rest @ ..], _) => {
-            format!("{} (and {} more, and {losses})", first.in_words(), rest.len())
-        }
-    }
-}
-
 /// What is known about why a cell failed, was unsupported or broke.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
@@ -252,25 +261,6 @@ pub struct Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn differs(fact: &str, known: Option<&str>) -> Difference {
-        Difference {
-            fact: fact.to_owned(),
-            before: Some("0".to_owned()),
-            after: Some("7".to_owned()),
-            rule: None,
-            known: known.map(str::to_owned),
-        }
-    }
-
-    #[test]
-    fn the_first_unknown_difference_speaks_for_all() {
-        let all = [differs("task.1.a", Some("lost by CRIU")), differs("task.1.nice", None)];
-        assert_eq!(in_words(&all), "task.1.nice was `0`, is `7` (and 1 known loss)");
-        assert_eq!(in_words(&all[..1]), "1 known loss, such as: task.1.a was `0`, is `7`");
-        let news = [all[1].clone(), all[1].clone()];
-        assert_eq!(in_words(&news), "task.1.nice was `0`, is `7` (and 1 more)");
-    }
 
     #[test]
     fn every_level_carries_its_counts_even_when_it_was_not_run() {

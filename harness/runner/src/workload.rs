@@ -53,6 +53,8 @@ pub struct Workload {
     pub proof: Proof,
     /// A client outside the container.
     pub client: Option<Client>,
+    /// A client on another node that watches the service all along.
+    pub observer: Option<Observer>,
     /// Options of CRIU that it needs.
     pub criu: CriuOptions,
     /// What it can run on.
@@ -97,6 +99,16 @@ pub struct Client {
     pub before: Vec<String>,
     /// Its arguments after the event.
     pub after: Vec<String>,
+}
+
+/// A static program that runs on another node and keeps one raw connection to the service. What
+/// it must say stands in `stage/outside.rs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observer {
+    /// The executable on the host.
+    pub binary: PathBuf,
+    /// Its arguments.
+    pub command: Vec<String>,
 }
 
 /// What a workload needs of the node.
@@ -185,3 +197,6 @@ impl Workload {
 
 /// The pod's address, for its clients.
 pub const ADDRESS: &str = "10.88.0.2";
+
+/// The network between a pod and its node.
+pub const NETWORK: &str = "10.88.0.0/24";

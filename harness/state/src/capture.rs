@@ -11,7 +11,7 @@ use crate::pod::Pod;
 use crate::source::{self, clock};
 
 /// Format of the captures that this room makes.
-const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// Observes a pod, which ought to be frozen, as root on its node. Nothing in the pod is changed.
 ///

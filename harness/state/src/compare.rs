@@ -1,11 +1,14 @@
 //! Two captures, held against each other. No I/O, and no way to fail.
 
-mod facts;
+mod causes;
+pub(crate) mod facts;
 mod kinds;
 mod memory;
 mod renaming;
 
 use model::Capture;
+
+pub use self::causes::{Told, causes, causes_among};
 
 /// What two captures have in common, and what they do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,16 +9,24 @@ mod capture;
 mod compare;
 mod error;
 mod facts;
+pub mod images;
 mod inode;
 mod memory;
+mod netlink;
 mod pod;
 mod read;
 pub mod registry;
 mod source;
+mod stored;
 mod sys;
 pub mod tolerance;
 mod vma;
 
 pub use capture::capture;
-pub use compare::{Comparison, Difference, KernelLevel, MemoryLevel, compare};
+pub use compare::{
+    Comparison, Difference, KernelLevel, MemoryLevel, Told, causes, causes_among, compare,
+};
 pub use error::Error;
+pub use memory::page_digest;
+pub use source::option_name;
+pub use stored::{StoredError, read_capture};

@@ -19,6 +19,8 @@ use crate::source::traced::RseqArea;
 use crate::sys::Shared;
 use crate::vma;
 
+pub use self::pages::page_digest;
+
 /// Bytes of a page.
 pub(crate) const PAGE: u64 = 4096;
 

@@ -1,7 +1,7 @@
 //! Reading files of the kernel, with errors that name them.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -9,7 +9,16 @@ use crate::error::{Error, Result};
 /// The bytes of a file.
 pub(crate) fn bytes(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     let path = path.as_ref();
-    fs::read(path).map_err(|source| Error::read(path, source))
+    whole(path).map_err(|source| Error::read(path, source))
+}
+
+/// What `fs::read` does, with half of its system calls: files of the kernel have no size that is
+/// worth asking for, and a capture reads a thousand of them.
+fn whole(path: &Path) -> io::Result<Vec<u8>> {
+    const MOST_ARE_SHORTER: usize = 4096;
+    let mut bytes = Vec::with_capacity(MOST_ARE_SHORTER);
+    File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The text of a file.
@@ -20,7 +29,7 @@ pub(crate) fn text(path: impl AsRef<Path>) -> Result<String> {
 /// The text of a file, or nothing when the kernel has no such file or refuses to show it.
 pub(crate) fn text_if_shown(path: impl AsRef<Path>) -> Result<Option<String>> {
     let path = path.as_ref();
-    match fs::read(path) {
+    match whole(path) {
         Ok(bytes) => Ok(Some(lossless(&bytes))),
         Err(error) if not_shown(&error) => Ok(None),
         Err(error) => Err(Error::read(path, error)),
@@ -50,6 +59,20 @@ pub(crate) fn names(path: impl AsRef<Path>) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+/// Names in a folder in order, and whether each is a folder itself.
+pub(crate) fn entries(path: impl AsRef<Path>) -> Result<Vec<(String, bool)>> {
+    let path = path.as_ref();
+    let failed = |source| Error::read(path, source);
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let is_folder = entry.file_type().map_err(failed)?.is_dir();
+        entries.push((entry.file_name().to_string_lossy().into_owned(), is_folder));
+    }
+    entries.sort();
+    Ok(entries)
 }
 
 /// Names in a folder that are numbers, in the order of the numbers.

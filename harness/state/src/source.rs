@@ -11,11 +11,13 @@ mod ipc;
 mod limits;
 mod maps;
 mod mounts;
+mod multicast;
 mod namespaces;
 mod network;
 mod open_file;
 mod pipe;
 mod process;
+mod registers;
 mod sched;
 pub(crate) mod sharing;
 mod socket;
@@ -31,6 +33,8 @@ pub(crate) mod traced;
 mod unix_diag;
 mod uts;
 pub(crate) mod watches;
+
+pub use socket_options::option_name;
 
 use crate::error::Result;
 use crate::facts::Facts;
@@ -49,7 +53,7 @@ const THREAD: &[OfThread] = &[process::thread, sched::thread];
 
 const TASK: &[OfTask] = &[process::task, limits::task, timers::task, namespaces::task, maps::task];
 
-const CONTAINER: &[OfContainer] = &[clock::container, cgroup::container, ipc::container];
+const CONTAINER: &[OfContainer] = &[clock::container, cgroup::container];
 
 const POD: &[OfPod] = &[namespaces::pod, sharing::pod, mounts::pod, cgroup::pod];
 

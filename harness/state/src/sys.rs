@@ -1,6 +1,8 @@
 //! System calls that no crate wraps. Each looks at another task and changes nothing in it.
 #![expect(unsafe_code, reason = "these calls have no safe wrapper in libc or nix")]
 
+pub(crate) mod ipc;
+
 use std::cmp::Ordering;
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -128,6 +130,15 @@ pub(crate) fn robust_list(tid: i32) -> Result<(u64, u64)> {
     Ok((head, length))
 }
 
+/// A netlink socket of a family that nix has no name for, too.
+pub(crate) fn netlink(protocol: i32) -> Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: takes numbers only.
+    let fd = checked(unsafe { libc::socket(libc::AF_NETLINK, kind, protocol) }.into())?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
 /// Copies what is in a pipe into another one, and leaves it there.
 pub(crate) fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> Result<usize> {
     let flags = libc::SPLICE_F_NONBLOCK;
@@ -147,6 +158,26 @@ pub(crate) fn socket_option(fd: BorrowedFd<'_>, level: i32, option: i32) -> Resu
     checked(returned.into())?;
     value.truncate(length as usize);
     Ok(value)
+}
+
+/// The classic filter of a socket, as bytes: 8 for each instruction.
+pub(crate) fn socket_filter(fd: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    const SO_GET_FILTER: i32 = 26;
+    let ask = |filter: *mut u64, mut count: libc::socklen_t| {
+        // SAFETY: the length counts instructions of 8 bytes; none are written where it is 0, and
+        // at most `count` otherwise.
+        let returned = unsafe {
+            let (level, filter) = (libc::SOL_SOCKET, filter.cast());
+            libc::getsockopt(fd.as_raw_fd(), level, SO_GET_FILTER, filter, &raw mut count)
+        };
+        checked(returned.into()).map(|_| count)
+    };
+    let count = ask(std::ptr::null_mut(), 0)?;
+    let mut filter = vec![0u64; count as usize];
+    if count > 0 {
+        ask(filter.as_mut_ptr(), count)?;
+    }
+    Ok(filter.iter().flat_map(|word| word.to_ne_bytes()).collect())
 }
 
 /// The address of a socket, or of its peer, as the kernel writes it.
@@ -235,40 +266,6 @@ pub(crate) fn owner(fd: BorrowedFd<'_>) -> Result<(i32, i32)> {
     Ok((owner[0], owner[1]))
 }
 
-/// All values of a semaphore set of the calling thread's IPC namespace.
-pub(crate) fn semaphore_values(id: i32, count: usize) -> Result<Vec<u16>> {
-    let mut values = vec![0u16; count];
-    // SAFETY: GETALL writes one value for each of the set's `count` semaphores.
-    checked(unsafe { libc::semctl(id, 0, libc::GETALL, values.as_mut_ptr()) }.into())?;
-    Ok(values)
-}
-
-/// The pid that last changed a semaphore, as the calling thread's pid namespace numbers it.
-pub(crate) fn semaphore_pid(id: i32, index: i32) -> Result<i32> {
-    // SAFETY: takes numbers only.
-    let pid = checked(unsafe { libc::semctl(id, index, libc::GETPID) }.into())?;
-    Ok(pid as i32)
-}
-
-/// Type and text of the n-th message of a queue, left where it is; nothing past the last.
-pub(crate) fn message_copy(id: i32, index: i64, longest: usize) -> Result<Option<(i64, Vec<u8>)>> {
-    const MSG_COPY: i32 = 0o40000;
-    const WORD: usize = size_of::<libc::c_long>();
-    let mut buffer = vec![0u64; 1 + longest.div_ceil(WORD)];
-    let flags = MSG_COPY | libc::IPC_NOWAIT | libc::MSG_NOERROR;
-    // SAFETY: the kernel writes the type and at most `longest` bytes; `buffer` holds both.
-    let got = unsafe { libc::msgrcv(id, buffer.as_mut_ptr().cast(), longest, index, flags) };
-    match checked(got as libc::c_long) {
-        Ok(length) => {
-            let bytes = buffer[1..].iter().flat_map(|word| word.to_ne_bytes());
-            let text = bytes.take(length as usize).collect();
-            Ok(Some((buffer[0].cast_signed(), text)))
-        }
-        Err(error) if error.raw_os_error() == Some(libc::ENOMSG) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// A traced thread's registration of its rseq area.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -299,6 +296,30 @@ pub(crate) fn ptrace_dispatch(tid: i32) -> Result<[u64; 4]> {
         libc::ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tid, size, config.as_mut_ptr())
     })?;
     Ok(config)
+}
+
+/// A set of registers of a traced thread by its number (`NT_*` in include/uapi/linux/elf.h).
+pub(crate) fn ptrace_registers(tid: i32, set: libc::c_int) -> Result<Vec<u8>> {
+    const LONGEST: usize = 16 << 10;
+    let mut bytes = vec![0u8; LONGEST];
+    let mut place = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    // SAFETY: the kernel writes at most `iov_len` bytes to where `place` points, and says how many.
+    checked(unsafe { libc::ptrace(libc::PTRACE_GETREGSET, tid, set, &raw mut place) })?;
+    bytes.truncate(place.iov_len);
+    Ok(bytes)
+}
+
+/// Flags of the n-th seccomp filter of a traced thread.
+pub(crate) fn ptrace_seccomp_flags(tid: i32, index: u64) -> Result<u64> {
+    const PTRACE_SECCOMP_GET_METADATA: libc::c_uint = 0x420d;
+    // `struct seccomp_metadata`: which filter is asked for, and its flags.
+    let mut metadata = [index, 0];
+    let size = size_of::<[u64; 2]>();
+    // SAFETY: the kernel reads the index and writes at most `size` bytes.
+    checked(unsafe {
+        libc::ptrace(PTRACE_SECCOMP_GET_METADATA, tid, size, metadata.as_mut_ptr())
+    })?;
+    Ok(metadata[1])
 }
 
 #[repr(C)]

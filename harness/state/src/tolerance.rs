@@ -1,6 +1,9 @@
 //! The one table of permitted differences. A tolerance is for what is *right* to differ; what is
 //! lost is no tolerance.
 
+mod images;
+mod registers;
+
 use model::{Capture, Value};
 
 use crate::registry;
@@ -91,16 +94,34 @@ pub const TOLERANCES: &[Tolerance] = &[
         reason: "a POSIX timer of the task expired while it was held: its signal waits",
         source: "timer_create(2)",
     },
+    Tolerance {
+        pattern: "task.*.traced.regs.r*",
+        permits: registers::restarted,
+        reason: "a system call that was interrupted is begun anew: the instruction pointer is back \
+                 at it, with its number in rax",
+        source: "CRIU compel/arch/x86/src/lib/infect.c, compel_get_task_regs(); signal(7)",
+    },
+    Tolerance {
+        pattern: "task.*.traced.regs.orig_rax",
+        permits: registers::in_no_call,
+        reason: "a task that comes back from a signal frame is in no system call",
+        source: "arch/x86/kernel/signal_64.c, restore_sigcontext()",
+    },
 ];
 
 /// Why a page of memory that the kernel may drop may read as zero.
 pub const DROPPABLE: &str = "MAP_DROPPABLE memory (the C library's getrandom state): the kernel may \
                              drop it at any time, it then reads as zero";
 
+/// All tolerances: of what the kernel shows, and of what images show.
+pub fn all() -> impl Iterator<Item = &'static Tolerance> {
+    TOLERANCES.iter().chain(images::TOLERANCES)
+}
+
 /// The tolerance that permits a difference, if there is one.
 #[must_use]
 pub fn find(question: &Question<'_>) -> Option<&'static Tolerance> {
-    TOLERANCES.iter().find(|tolerance| {
+    all().find(|tolerance| {
         registry::matches(tolerance.pattern, question.fact) && (tolerance.permits)(question)
     })
 }

@@ -116,3 +116,23 @@ fn what_a_kernel_cannot_show_is_neither_equal_nor_lost() {
     let level = state::compare(&before, &after, 0).kernel;
     assert_eq!((level.facts, level.differences.len(), level.not_offered.len()), (0, 0, 1));
 }
+
+#[rstest]
+#[case("65536", (1, 0))]
+#[case("64000", (0, 1))]
+#[case("131073", (0, 1))]
+fn a_receive_window_grows_at_most_to_its_buffer(
+    #[case] after: &str,
+    #[case] expected: (usize, usize),
+) {
+    let beside = [
+        ("image.tcp-stream.task.1.fd.12.rcv_wup", exact("77")),
+        ("image.files.task.1.fd.12.isk.opts.so_rcvbuf", exact("131072")),
+    ];
+    let with = |window| {
+        let window = ("image.tcp-stream.task.1.fd.12.rcv_wnd", exact(window));
+        capture(&[beside.as_slice(), &[window]].concat())
+    };
+    let level = state::images::compare(&with("65152"), &with(after), 0);
+    assert_eq!((level.tolerated.len(), level.differences.len()), expected);
+}

@@ -197,7 +197,8 @@ impl Agent {
                 eat_by_child().and_then(|()| self.done(id, Reply::Done))
             }
             "lockup" => {
-                say("watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [init:1]")?;
+                say("watchdog: BUG: soft lockup - CPU#0 stuck for 126s! [init:1]")?;
+                say("RIP: 0010:delay_tsc+0x3c/0x60")?;
                 hang()
             }
             "reset" => leave(Shutdown::Reboot),

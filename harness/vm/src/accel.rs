@@ -3,6 +3,8 @@
 //! A `/dev/kvm` that opens is no proof. Below some hypervisors a stock kernel hangs under it, or
 //! QEMU dies on an unknown register. So a kernel is booted up to the point where it would run
 //! init; what came out is remembered until the host boots again.
+//!
+//! How much faster than TCG a machine is stands here as well: see [`Pace`].
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -31,13 +33,43 @@ pub enum Accel {
     Tcg,
 }
 
-impl Accel {
-    /// How long a boot may take.
+/// How fast a machine is, as far as deadlines ask.
+///
+/// Every deadline of a node is given as what the thing may take under TCG in real time, by
+/// whoever knows the thing, and scaled here for the machine that it happens on: the host's
+/// patience and the guest's own deadline together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Under KVM.
+    Quick,
+    /// Under TCG in real time.
+    Emulated,
+    /// Under TCG by instructions, which takes two to three times as long.
+    Counted,
+}
+
+impl Pace {
+    /// What is this short is for a host that is busy, and not for the guest's own speed.
+    const LEAST: Duration = Duration::from_secs(5);
+
+    /// How long the host waits for what may take `emulated` under TCG in real time.
     #[must_use]
-    pub fn boot_deadline(self) -> Duration {
+    pub fn on_host(self, emulated: Duration) -> Duration {
         match self {
-            Accel::Kvm => Duration::from_secs(30),
-            Accel::Tcg => Duration::from_secs(120),
+            Pace::Quick => (emulated / 4).max(emulated.min(Pace::LEAST)),
+            Pace::Emulated => emulated,
+            Pace::Counted => emulated.saturating_mul(3),
+        }
+    }
+
+    /// How long a guest gives itself for the same, by its own clock: never so long that the host
+    /// would lose patience first with a guest that waits. (Where instructions are counted, it is
+    /// that clock which goes slower.)
+    #[must_use]
+    pub fn in_guest(self, emulated: Duration) -> Duration {
+        match self {
+            Pace::Quick => self.on_host(emulated),
+            Pace::Emulated | Pace::Counted => emulated,
         }
     }
 }
@@ -185,11 +217,13 @@ async fn probe(trial: &Trial) -> Result<Choice, Error> {
 
 async fn try_boot(machine: &Machine, log: &Path) -> Result<(), Error> {
     let started = Started::start(machine, Seat::new("probe", log), Birth::BOOT).await?;
+    let for_ever = Duration::MAX;
     let until_init = async {
         let signs = started.life.console.shows(|signs| signs.init).await;
         if signs.init { Ok(()) } else { std::future::pending().await }
     };
-    started.life.within("probe", PROBE, until_init).await
+    // Whoever calls has a deadline of its own.
+    started.life.within("probe", for_ever, until_init).await
 }
 
 fn first_line(error: &Error) -> String {
@@ -210,6 +244,21 @@ mod tests {
         let version = Version { major: 10, minor: 0, micro: 0 };
         let qemu = Qemu { program: "qemu-that-is-not-there".into(), version };
         Trial { qemu, kernel: "bzImage".into(), initramfs: "initramfs".into() }
+    }
+
+    #[test]
+    fn deadlines_scale_and_no_host_gives_up_before_its_guest() {
+        let [quick, emulated, counted] = [Pace::Quick, Pace::Emulated, Pace::Counted]
+            .map(|pace| pace.on_host(Duration::from_secs(120)).as_secs());
+        assert_eq!((quick, emulated, counted), (30, 120, 360));
+        for pace in [Pace::Quick, Pace::Emulated, Pace::Counted] {
+            for seconds in [1, 5, 10, 60, 180] {
+                let time = Duration::from_secs(seconds);
+                assert!(pace.in_guest(time) <= pace.on_host(time), "{pace:?}, {time:?}");
+                assert!(pace.on_host(time) >= time.min(Pace::LEAST), "{pace:?}, {time:?}");
+            }
+            assert!(pace.on_host(Duration::MAX) > Duration::from_secs(1 << 40));
+        }
     }
 
     #[tokio::test]

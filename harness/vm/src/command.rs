@@ -121,7 +121,9 @@ impl Machine {
             Accel::Kvm => ("kvm", "host"),
             // With a thread for each CPU, QEMU loses races against a kernel that patches its own
             // code while another CPU runs it: the guest dies of `Oops: int3`.
-            Accel::Tcg => ("tcg,thread=single", "max"),
+            // Where a CPU has `erms`, the kernel copies by `rep movsb`, which QEMU emulates byte by
+            // byte: without it, every copy and all that is made of copies is six times as fast.
+            Accel::Tcg => ("tcg,thread=single", "max,-erms"),
         };
         arguments.option("-accel", accel);
         arguments.option("-cpu", self.cpu_model.as_deref().unwrap_or(cpu));
@@ -195,6 +197,16 @@ const EMULATED_WORDS: &[&str] = &[
     // The check counts ticks while it spins: on a busy host too few come, and the kernel panics
     // with `IO-APIC + timer doesn't work!` (arch/x86/kernel/apic/io_apic.c).
     "no_timer_check",
+    // The emulated CPUs share a thread of a host that may be busy: one stands still for long while
+    // the guest's clock goes on, and that is no lockup. What lasts for minutes is one (it ends a
+    // cell, see `console/sign.rs`): soft lockups after twice this, the most that can be set ...
+    "watchdog_thresh=60",
+    // ... stalls of RCU, the most again; expedited ones follow it ...
+    "rcupdate.rcu_cpu_stall_timeout=300",
+    "rcupdate.rcu_exp_cpu_stall_timeout=0",
+    // ... queues of work, and tasks that wait for a disk of that host.
+    "workqueue.watchdog_thresh=120",
+    "sysctl.kernel.hung_task_timeout_secs=300",
 ];
 
 fn wires(console_log: &Path, sockets: &Sockets, arguments: &mut Arguments) {

@@ -34,11 +34,10 @@ pub(crate) struct Signs {
     pub(crate) init: bool,
     /// The kernel panicked, or halted before it was one.
     pub(crate) panic: bool,
-    /// How often it got into trouble without a panic (or before one): oopses, and kills for lack
-    /// of memory.
+    /// How often it got into trouble without a panic (or before one).
     pub(crate) troubles: usize,
-    /// Whether the last of them was an oops.
-    pub(crate) last_is_oops: bool,
+    /// What the last of them was.
+    pub(crate) last: TroubleKind,
     /// Nothing more will come.
     pub(crate) closed: bool,
 }
@@ -47,8 +46,26 @@ pub(crate) struct Signs {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trouble {
     number: usize,
-    /// Then a panic may follow.
-    pub(crate) is_oops: bool,
+    pub(crate) kind: TroubleKind,
+}
+
+/// What kind of trouble a kernel is in that goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum TroubleKind {
+    /// An oops: a panic may follow.
+    #[default]
+    Oops,
+    /// It killed somebody for lack of memory.
+    Memory,
+    /// A CPU or a task does not move.
+    Lockup,
+}
+
+impl TroubleKind {
+    /// Whether the line by which it is noticed is the first of what the kernel has to say.
+    pub(crate) fn goes_on(self) -> bool {
+        self != TroubleKind::Memory
+    }
 }
 
 impl Console {
@@ -96,7 +113,7 @@ impl Console {
     /// Tells somebody: this trouble ends the waits that are under way, and no later one.
     pub(crate) fn tell(&self, trouble: Trouble) -> Told {
         self.told.fetch_max(trouble.number, Ordering::Relaxed);
-        lock(&self.text).trouble(trouble.is_oops)
+        lock(&self.text).trouble(trouble.kind)
     }
 
     /// The last lines.
@@ -109,7 +126,7 @@ impl Console {
         lock(&self.text).end()
     }
 
-    /// The kernel's last complaint that a CPU or a task does not move. It may be unfounded, or past.
+    /// The kernel's last complaint that a CPU or a task does not move. It may be past.
     pub(crate) fn lockup(&self) -> Option<Told> {
         lock(&self.text).lockup()
     }
@@ -117,7 +134,7 @@ impl Console {
 
 impl Signs {
     fn trouble_beyond(&self, known: usize) -> Option<Trouble> {
-        let trouble = Trouble { number: self.troubles, is_oops: self.last_is_oops };
+        let trouble = Trouble { number: self.troubles, kind: self.last };
         (self.troubles > known).then_some(trouble)
     }
 }
@@ -150,6 +167,6 @@ mod tests {
         theirs.write_all(b"x: 0000 [#1] SMP\n").await.expect("written");
         drop(theirs);
         console.shows(|signs| signs.closed).await;
-        assert!(console.untold_trouble().expect("untold").is_oops);
+        assert_eq!(console.untold_trouble().expect("untold").kind, TroubleKind::Oops);
     }
 }

@@ -101,7 +101,8 @@ pub enum Error {
         console: Vec<String>,
     },
     /// The guest's kernel goes on, but what is done on it is worth nothing: it had an oops that
-    /// was not followed by a panic, or it was out of memory and killed somebody.
+    /// was not followed by a panic, a CPU or a task of it does not move, or it was out of memory
+    /// and killed somebody.
     #[error(
         "{node}: trouble in the guest during {during}: {headline}{}",
         lines("console", console)

@@ -66,9 +66,10 @@ impl Guest {
     /// Waits for hello. The first one may have come damaged: whoever talks is asked again.
     async fn hello(&self) -> Result<Hello, Error> {
         let mut hello = self.board.hello();
+        let ask_again = self.life.pace.on_host(ASK_AGAIN);
         let mut asked = 0;
         loop {
-            if let Ok(Ok(hello)) = timeout(ASK_AGAIN, hello.wait_for(Option::is_some)).await
+            if let Ok(Ok(hello)) = timeout(ask_again, hello.wait_for(Option::is_some)).await
                 && let Some(hello) = hello.clone()
             {
                 return Ok(hello);
@@ -91,7 +92,9 @@ impl Guest {
         Error::Rubbish { node, bytes, sample, console }
     }
 
-    /// Asks for something and waits for the answer.
+    /// Asks for something and waits for the answer. `patience`, like every deadline that this
+    /// room is given, the request's own too, is what it may take under TCG in real time; it is
+    /// scaled by the machine's [`Pace`](crate::accel::Pace).
     ///
     /// # Errors
     /// When the agent answers with a failure, does not answer in time, breaks the rules or dies.
@@ -207,7 +210,17 @@ impl Guest {
         &self.life
     }
 
-    async fn call(&self, request: Request, most_bytes: usize, during: &str) -> Result<Call, Error> {
+    /// Sends a request; a deadline of its own is scaled for the guest as ours is for the host.
+    async fn call(
+        &self,
+        mut request: Request,
+        most_bytes: usize,
+        during: &str,
+    ) -> Result<Call, Error> {
+        if let Some(deadline_ms) = own_deadline(&mut request) {
+            let scaled = self.life.pace.in_guest(Duration::from_millis(*deadline_ms));
+            *deadline_ms = u64::try_from(scaled.as_millis()).unwrap_or(u64::MAX);
+        }
         let call = self.board.open(most_bytes);
         self.send(&ToGuest::Request { id: call.id, request }, during).await?;
         Ok(call)
@@ -308,6 +321,18 @@ fn transfer(bytes: usize) -> Duration {
     TRANSFER + Duration::from_secs((bytes >> 20) as u64)
 }
 
+/// The deadline that the guest itself keeps, where a request has one.
+fn own_deadline(request: &mut Request) -> Option<&mut u64> {
+    match request {
+        Request::Run { deadline_ms, .. }
+        | Request::AwaitReady { deadline_ms, .. }
+        | Request::Checkpoint { deadline_ms, .. }
+        | Request::Restore { deadline_ms, .. }
+        | Request::Stop { deadline_ms, .. } => Some(deadline_ms),
+        _ => None,
+    }
+}
+
 /// A request in the words of an error.
 fn describe(request: &Request) -> String {
     match request {
@@ -324,6 +349,7 @@ fn describe(request: &Request) -> String {
         Request::Checkpoint { pod, .. } => format!("checkpoint of pod {pod}"),
         Request::Restore { archive, .. } => format!("restore of {}", archive.display()),
         Request::Capture { pod } => format!("capture of pod {pod}"),
+        Request::Images { pod, .. } => format!("images of pod {pod}"),
         Request::Stop { pod, container, .. } => format!("stop of {pod}/{container}"),
         Request::Shutdown { .. } => "shutdown".to_owned(),
         Request::Prepare => "getting ready for forks".to_owned(),

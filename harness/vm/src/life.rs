@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use crate::Error;
+use crate::accel::Pace;
 use crate::console::{Console, Told, Trouble};
 use crate::process::{Exit, Process};
 use crate::qmp::Monitor;
@@ -22,6 +23,7 @@ const QEMU_GRACE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
     pub(crate) node: Arc<str>,
+    pub(crate) pace: Pace,
     pub(crate) process: Process,
     pub(crate) console: Console,
     /// Known from the monitor's greeting on.
@@ -30,7 +32,10 @@ pub(crate) struct Life {
 
 impl Life {
     /// Does `work`, for at most `patience`, and not longer than the node is sound: it ends when
-    /// the machine does, and at an oops or a kill for lack of memory.
+    /// the machine does, and at an oops, a lockup or a kill for lack of memory.
+    ///
+    /// This is the one place where a deadline is scaled for the machine: `patience` is what the
+    /// work may take under TCG in real time.
     ///
     /// Work that lost its connection may simply wait: what happened to the node is told from here.
     pub(crate) async fn within<T>(
@@ -39,6 +44,7 @@ impl Life {
         patience: Duration,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
+        let patience = self.pace.on_host(patience);
         tokio::select! {
             biased;
             result = work => result.map_err(|error| self.blame(during, error)),
@@ -91,11 +97,11 @@ impl Life {
         Some(Error::Panicked { node, during, headline, console })
     }
 
-    /// Waits for trouble that does not end the machine.
+    /// Waits for trouble that does not end the machine, and for what the kernel says of it.
     async fn trouble(&self, during: &str) -> Error {
         let trouble = self.console.trouble().await;
-        if trouble.is_oops {
-            sleep(PANIC_GRACE).await;
+        if trouble.kind.goes_on() {
+            sleep(self.pace.on_host(PANIC_GRACE)).await;
         }
         self.panicked(during).unwrap_or_else(|| self.troubled(during, trouble))
     }
@@ -116,7 +122,7 @@ impl Life {
     /// Waits for a panic after which QEMU does not end.
     async fn lasting_panic(&self, during: &str) -> Error {
         self.console.shows(|signs| signs.panic).await;
-        sleep(PANIC_GRACE).await;
+        sleep(self.pace.on_host(PANIC_GRACE)).await;
         match self.panicked(during) {
             Some(error) => error,
             // The console was closed without a panic: QEMU is about to end.

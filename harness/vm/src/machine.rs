@@ -5,7 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::accel::Pace;
 use crate::{Accel, Qemu};
+
+/// How long a boot may take, in seconds.
+const BOOT_S: u64 = 120;
 
 /// A machine to boot: a q35 with a serial console, the agent's port, and no other defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,7 +38,7 @@ pub struct Machine {
     pub data_bytes: Option<u64>,
     /// Number of network cards.
     pub cards: u8,
-    /// How long the agent may take to say hello, in seconds.
+    /// How long the agent may take to say hello under TCG in real time, in seconds; see [`Pace`].
     pub boot_deadline_s: u64,
 }
 
@@ -74,7 +78,7 @@ impl Machine {
             disks: Vec::new(),
             data_bytes: None,
             cards: 0,
-            boot_deadline_s: accel.boot_deadline().as_secs(),
+            boot_deadline_s: BOOT_S,
         }
     }
 
@@ -88,8 +92,25 @@ impl Machine {
         }
     }
 
-    pub(crate) fn boot_deadline(&self) -> Duration {
+    /// How fast it is.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        match (self.accel, self.time) {
+            (Accel::Kvm, _) => Pace::Quick,
+            (Accel::Tcg, Time::Real) => Pace::Emulated,
+            (Accel::Tcg, Time::Virtual) => Pace::Counted,
+        }
+    }
+
+    /// How long its agent may take to say hello, before its pace is taken into account.
+    pub(crate) fn boot_patience(&self) -> Duration {
         Duration::from_secs(self.boot_deadline_s)
+    }
+
+    /// How long its agent may take to say hello.
+    #[must_use]
+    pub fn boot_deadline(&self) -> Duration {
+        self.pace().on_host(self.boot_patience())
     }
 }
 

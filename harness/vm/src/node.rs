@@ -35,7 +35,7 @@ impl Machine {
         let began = Instant::now();
         let identity = seat.identity.clone();
         let started = Started::start(self, seat, Birth::BOOT).await?;
-        let hello = started.guest.greeting(self.boot_deadline()).await?;
+        let hello = started.guest.greeting(self.boot_patience()).await?;
         let mut node = started.node(self, hello, began);
         node.assume(identity).await?;
         Ok(node)
@@ -61,7 +61,8 @@ impl Started {
         let Seat { name, data, .. } = seat;
         let console = Console::follow(wires.console);
         let monitor = Arc::new(OnceLock::new());
-        let life = Life { node: name.as_str().into(), process, console, monitor };
+        let (node, pace) = (name.as_str().into(), machine.pace());
+        let life = Life { node, pace, process, console, monitor };
         let guest = Guest::new(life.clone(), wires.agent);
         let during = "start of QEMU";
         match life.within(during, START, Monitor::greet(&name, wires.monitor)).await {
@@ -174,7 +175,8 @@ impl Node {
     /// # Errors
     /// When the agent refuses, the guest panics on its way down or does not get down in time.
     pub async fn shut_down(self, how: Shutdown) -> Result<(), Error> {
-        let deadline = Instant::now() + SHUTDOWN;
+        let patience = self.life.pace.on_host(SHUTDOWN);
+        let deadline = Instant::now() + patience;
         match self.guest.request(Request::Shutdown { how }, SHUTDOWN).await {
             // The machine may be gone before its answer is through.
             Ok(_) | Err(Error::Exited { .. }) => {}
@@ -182,7 +184,7 @@ impl Node {
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let Ok(exit) = timeout(left, self.life.process.exited()).await else {
-            let error = self.life.silent("shutdown", SHUTDOWN).await;
+            let error = self.life.silent("shutdown", patience).await;
             return self.killed(error).await;
         };
         match self.life.obituary("shutdown", &exit).await {

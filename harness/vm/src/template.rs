@@ -242,7 +242,7 @@ impl Draft<'_> {
         let birth = Birth { memory: Memory::File(&memory), incoming: false };
         let began = Instant::now();
         let started = Started::start(self.machine, seat, birth).await?;
-        let hello = started.guest.greeting(self.machine.boot_deadline()).await?;
+        let hello = started.guest.greeting(self.machine.boot_patience()).await?;
         let node = started.node(self.machine, hello.clone(), began);
         node.guest().request(Request::Prepare, PREPARE).await?;
         node.stop().await?;

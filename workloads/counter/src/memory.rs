@@ -22,6 +22,9 @@ const MIB: usize = (1 << 20) / PAGE_BYTES;
 /// Pages that are rewritten in one go.
 const BURST: u64 = 8;
 
+/// Every so many words, one says where in its page it is.
+const PLACED: usize = 32;
+
 /// How long the thread rests after that.
 const REST: Duration = Duration::from_millis(40);
 
@@ -187,15 +190,16 @@ impl Region {
     }
 }
 
-/// The right word at a place: page and generation stand in the first two, the rest follows.
+/// The right word at a place. Page and generation stand in the first two; the rest is a number
+/// that no other page has, with the place in some. So every word is known and nothing is at home
+/// elsewhere, yet who archives the pages is done soon: they pack well.
 fn content(page: usize, generation: u64, at: usize) -> u64 {
+    let own = ((page as u64) << 32 ^ generation << 16 ^ 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     match at {
         0 => page as u64,
         1 => generation,
-        _ => {
-            let seed = (page as u64) << 32 ^ generation << 16 ^ at as u64;
-            seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ seed
-        }
+        _ if at.is_multiple_of(PLACED) => own.rotate_left(29) ^ at as u64,
+        _ => own.rotate_left(29),
     }
 }
 
@@ -257,6 +261,20 @@ mod tests {
                 && told[0].contains("page 5 of generation 0, word 7"),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn every_page_of_every_generation_is_another() {
+        let of = |page, generation| {
+            let words = 2..PAGE_BYTES / 8;
+            words.map(move |at| content(page, generation, at)).collect::<Vec<_>>()
+        };
+        let all = (0..200).flat_map(|page| (0..50).map(move |generation| of(page, generation)));
+        let distinct: std::collections::BTreeSet<u64> = all.map(|words| words[0]).collect();
+        assert_eq!(distinct.len(), 200 * 50);
+        let page = of(7, 3);
+        let half = page.len() / 2;
+        assert!((1..=half).all(|by| page[by..] != page[..page.len() - by]), "by a shift");
     }
 
     #[test]

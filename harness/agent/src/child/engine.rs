@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use engine::{Engine, EngineConfig, LinuxHost, PhaseReached, StdioSet, Watch};
+use model::Capture;
 use model::message::{CHUNK_BYTES, Decision, Event, OUTPUT_BYTES, Reply};
 use model::pod::{ContainerSpec, PodSpec, Stdio};
 
+use super::images::images;
 use super::order::{FromEngine, Order, ToEngine};
 use super::socket::{Received, Socket};
 use crate::command::PATH;
@@ -69,7 +71,8 @@ impl Agent {
                 Ok(Reply::Checkpoint(engine.checkpoint(&pod, &archive, deadline, self)?))
             }
             Order::Restore { archive, deadline_ms } => self.restore(engine, &archive, deadline_ms),
-            Order::Capture { pod } => self.capture(engine, &pod),
+            Order::Capture { pod } => self.tell(&state::capture(&engine.status(&pod)?)?),
+            Order::Images { pod, of } => self.tell(&images(engine, &pod, of)?),
             Order::Exec { pod, container, command, env, deadline_ms } => {
                 exec(engine, [&pod, &container], &command, env, deadline_ms)
             }
@@ -107,9 +110,8 @@ impl Agent {
         Ok(streams)
     }
 
-    fn capture(&self, engine: &Engine, pod: &str) -> anyhow::Result<Reply> {
-        let capture = state::capture(&engine.status(pod)?)?;
-        let bytes = postcard::to_stdvec(&capture).context("cannot encode the capture")?;
+    fn tell(&self, capture: &Capture) -> anyhow::Result<Reply> {
+        let bytes = postcard::to_stdvec(capture).context("cannot encode the capture")?;
         for chunk in bytes.chunks(CHUNK_BYTES) {
             self.say(&FromEngine::Chunk(chunk.to_vec()))?;
         }

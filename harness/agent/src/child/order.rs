@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use model::message::{Decision, Event, Failure, Reply};
+use model::message::{Decision, Event, Failure, ImagesOf, Reply};
 use model::pod::PodSpec;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,13 @@ pub(crate) enum Order {
     Capture {
         /// Name of the pod.
         pod: String,
+    },
+    /// Look into images of a frozen pod.
+    Images {
+        /// Name of the pod.
+        pod: String,
+        /// Which images.
+        of: ImagesOf,
     },
     /// Run a program in a container.
     Exec {
@@ -77,7 +84,7 @@ pub(crate) enum FromEngine {
     /// A step, or a phase that waits for a decision.
     Event(Event),
     /// A piece of a capture.
-    Chunk(Vec<u8>),
+    Chunk(#[serde(with = "serde_bytes")] Vec<u8>),
     /// The order was carried out, or not.
     Done(Result<Reply, Failure>),
 }

@@ -1,4 +1,4 @@
-//! Observing a frozen pod.
+//! Observing a frozen pod, by what the kernel shows or by its images.
 
 use std::time::Duration;
 
@@ -12,11 +12,10 @@ use crate::serve::Call;
 const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Sends the capture in chunks.
-pub(super) fn capture(call: &Call<'_>, pod: String) -> anyhow::Result<Reply> {
+pub(super) fn capture(call: &Call<'_>, order: Order) -> anyhow::Result<Reply> {
     let node = call.node;
     node.await_modules()?;
-    let mut operation =
-        Operation::begin(&node.reaper, &node.bell, Order::Capture { pod }, DEADLINE)?;
+    let mut operation = Operation::begin(&node.reaper, &node.bell, order, DEADLINE)?;
     operation.finish(|_, message| match message {
         FromEngine::Chunk(bytes) => {
             call.send_chunk(bytes);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
 use crate::results::{CellResult, Results};
-use crate::verdict::{Outcome, Standing};
+use crate::verdict::{Cause, Outcome, Standing, causes};
 
 /// Draws the report. What is as expected passes, a known failure too; `failure` is a regression or
 /// an unexpected pass, `error` the lab's own fault or an interruption, `skipped` what is not
@@ -49,10 +49,12 @@ fn status(cell: &CellResult) -> TestCaseStatus {
 fn details(cell: &CellResult) -> String {
     let mut lines = vec![format!("{}: {}", cell.told(), cell.reason)];
     for (level, verdict) in &cell.levels {
-        for difference in &verdict.differences {
-            let known = difference.known.as_ref().map(|why| format!(" (known: {why})"));
-            let known = known.unwrap_or_default();
-            lines.push(format!("{}: {}{known}", level.name(), difference.in_words()));
+        for Cause { cause, follow } in causes(&verdict.differences) {
+            let known = cause.known.as_ref().map(|why| format!(" (known: {why})"));
+            let kept = cause.kept.as_ref().map(|place| format!(" [{place}]"));
+            let (known, kept) = (known.unwrap_or_default(), kept.unwrap_or_default());
+            lines.push(format!("{}: {}{known}{kept}", level.name(), cause.in_words()));
+            lines.extend(follow.iter().map(|it| format!("    follows: {}", it.in_words())));
         }
     }
     if let Some(trouble) = &cell.trouble {

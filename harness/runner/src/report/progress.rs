@@ -53,6 +53,7 @@ fn line(event: &Event) -> Option<String> {
         Event::ImageProgress { .. }
         | Event::Step { .. }
         | Event::Captured { .. }
+        | Event::WiresCarried { .. }
         | Event::LevelJudged { .. }
         | Event::RunFinished { .. } => return None,
         other => message(other),
@@ -92,6 +93,10 @@ fn message(event: &Event) -> String {
         }
         Event::Step { name, .. } => name.clone(),
         Event::PhaseReached { phase, .. } => phase.to_string(),
+        Event::WireChanged { phase, what, .. } => format!("{phase}: {what}"),
+        Event::Observed { node, .. } => format!("observed from {node}"),
+        Event::WiresCarried { bytes, .. } => format!("{} KiB on wires", bytes >> 10),
+        Event::CellNote { text, .. } => text.clone(),
         Event::HookFinished { phase, hook, code, ms, .. } => {
             format!("hook {hook} at {phase}: code {code} after {}", seconds(*ms))
         }

@@ -29,7 +29,7 @@ impl Stage {
     }
 
     async fn checkpointed(&mut self, name: NodeName, report: CheckpointReport) -> Result<(), Stop> {
-        self.archived = true;
+        self.archived_on = Some(name);
         self.times.set_us("freeze", report.freeze_us);
         self.times.set_us("dump", report.dump_us);
         self.times.set_us("archive", report.archive_us);

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use model::Value;
+use model::Capture;
 use serde::Serialize;
-use state::Comparison;
+use state::{Comparison, Told};
+use tokio::time::Instant;
 
 use super::{Stage, Stop};
 use crate::event::Event;
 use crate::expectations::Subject;
-use crate::verdict::{Difference, Level, LevelVerdict};
+use crate::verdict::{Difference, Level, LevelVerdict, value_in_words};
 
 /// `differences.json`: everything that was found, what was permitted, and what was not compared.
 #[derive(Serialize)]
@@ -30,19 +31,26 @@ impl Stage {
         let (Some(before), Some(after)) = (&self.before, &self.after) else {
             return Err(Stop::broken("the story compares before both captures were taken"));
         };
+        let began = Instant::now();
         let Comparison { kernel, memory } =
             state::compare(before, after, self.times.between_captures_ns());
+        self.times.set("compare", began.elapsed());
         self.tolerated = differences(kernel.tolerated.iter().chain(&memory.tolerated));
         let tolerated = kernel.tolerated.len() as u64;
         let not_offered = kernel.not_offered.len() as u64;
         self.not_offered = kernel.not_offered.into_iter().collect();
-        let verdict = LevelVerdict::judged(Level::Kernel, differences(&kernel.differences))
+        let told = state::causes(before, after, &kernel.differences);
+        let wholes: Vec<_> = kernel.differences.iter().cloned().zip(told.clone()).collect();
+        let of_pages = state::causes_among(&wholes, &memory.differences);
+        let pages = with_causes(differences(&memory.differences), of_pages);
+        let facts = with_causes(differences(&kernel.differences), told);
+        let verdict = LevelVerdict::judged(Level::Kernel, facts)
             .count("facts", kernel.facts as u64)
             .count("kinds", kernel.kinds as u64)
             .count("tolerated", tolerated)
             .count("not_offered", not_offered);
         self.judge(Level::Kernel, verdict);
-        let verdict = LevelVerdict::judged(Level::Memory, differences(&memory.differences))
+        let verdict = LevelVerdict::judged(Level::Memory, pages)
             .count("pages", memory.pages)
             .count("bytes", memory.bytes)
             .count("differing", memory.differing);
@@ -87,31 +95,43 @@ impl Stage {
 
     /// Facts before the event, with their values in words.
     pub(super) fn facts_before(&self) -> Vec<(String, String)> {
-        let facts = self.before.iter().flat_map(|capture| &capture.facts);
-        facts.map(|(fact, value)| (fact.clone(), in_words(value))).collect()
-    }
-}
-
-/// A value as a comparison words it.
-fn in_words(value: &Value) -> String {
-    match value {
-        Value::Exact(text) | Value::Moment(text) if text.is_empty() => "empty".to_owned(),
-        Value::Exact(text) | Value::Moment(text) => text.clone(),
-        Value::Identity { class, id } => format!("{class} {id}"),
-        Value::Content { digest, length } => format!("{length} bytes with digest {digest}"),
-        Value::Clock { ns } => format!("{ns} ns"),
+        let captures = self.before.iter().chain(&self.images.before);
+        let facts = captures.flat_map(|capture| &capture.facts);
+        facts.map(|(fact, value)| (fact.clone(), value_in_words(value))).collect()
     }
 }
 
 /// The differences of a comparison, of which nobody has said yet whether they are known.
-fn differences<'a>(found: impl IntoIterator<Item = &'a state::Difference>) -> Vec<Difference> {
+pub(super) fn differences<'a>(
+    found: impl IntoIterator<Item = &'a state::Difference>,
+) -> Vec<Difference> {
     let there = |value: &String| (value != "absent").then(|| value.clone());
     let difference = |it: &state::Difference| Difference {
         fact: it.fact.clone(),
         before: there(&it.before),
         after: there(&it.after),
         rule: it.rule.clone(),
-        known: None,
+        kept: Some(state::registry::kept(&it.fact).to_owned()),
+        ..Difference::default()
     };
     found.into_iter().map(difference).collect()
+}
+
+/// The differences of two captures, each with its cause.
+pub(super) fn caused(
+    before: &Capture,
+    after: &Capture,
+    found: &[state::Difference],
+) -> Vec<Difference> {
+    let told = state::causes(before, after, found);
+    with_causes(differences(found), told)
+}
+
+fn with_causes(differences: Vec<Difference>, told: Vec<Told>) -> Vec<Difference> {
+    let differences = differences.into_iter().zip(told);
+    let caused = differences.map(|(it, told)| {
+        let Told { follows, whole } = told;
+        Difference { follows, whole, ..it }
+    });
+    caused.collect()
 }

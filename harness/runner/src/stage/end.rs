@@ -117,9 +117,12 @@ impl Stage {
             Keep::Never => false,
         };
         self.write_differences()?;
-        if keep && self.archived {
+        self.end_wires()?;
+        if let (true, Some(node)) = (keep, self.archived_on) {
             let late = |_| Stop::broken(format!("the archive did not come within {KEEP:?}"));
-            tokio::time::timeout(KEEP, self.fetch_archive()).await.map_err(late)??;
+            tokio::time::timeout(self.on_host(KEEP), self.fetch_archive(node))
+                .await
+                .map_err(late)??;
         }
         if !keep {
             self.remove_images()?;

@@ -5,8 +5,6 @@ use std::path::Path;
 use model::message::{Reply, Request};
 use serde::Serialize;
 
-use vm::lab::Lab;
-
 use super::{Keep, NodeName, REQUEST, Stage, Stop, unexpected};
 
 /// The archive on the node's disk that survives.
@@ -76,10 +74,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Brings the archive home from whichever node runs.
-    pub(super) async fn fetch_archive(&self) -> Result<(), Stop> {
-        for node in self.lab.iter().flat_map(Lab::nodes) {
-            let bytes = node.guest().get(ARCHIVE, ARCHIVE_BYTES).await?;
+    /// Brings the archive home from its node, if that runs.
+    pub(super) async fn fetch_archive(&self, node: NodeName) -> Result<(), Stop> {
+        if let Ok(guest) = self.guest(node) {
+            let bytes = guest.get(ARCHIVE, ARCHIVE_BYTES).await?;
             fs_err::write(self.folder().join("checkpoint.tar.zst"), bytes)?;
         }
         Ok(())

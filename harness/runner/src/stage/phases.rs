@@ -1,7 +1,8 @@
 //! Phases: what the harness and the user do while the story waits.
 //!
-//! At `frozen` capture A goes first and the hook second; at `pre-resume` the hook goes first and
-//! capture B second, so that what a hook spoils there must be noticed.
+//! At `frozen` capture A goes first and the hook second, at `post-dump` likewise the look at the
+//! images; at `pre-resume` the hook goes first and capture B second, so that what a hook spoils must
+//! be noticed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -49,11 +50,17 @@ impl Stage {
         }
         let began = Instant::now();
         if phase == Phase::Frozen {
+            self.images_froze();
             self.before = Some(self.capture(name, "a").await?);
         }
+        if phase == Phase::PostDump {
+            self.images_before(name).await?;
+        }
+        self.befall(phase)?;
         self.hooks(name, phase, pids, images).await?;
         if phase == Phase::PreResume {
             self.after = Some(self.capture(name, "b").await?);
+            self.images_after(name).await?;
         }
         self.times.held_up(began.elapsed());
         Ok(())
@@ -63,9 +70,9 @@ impl Stage {
         let began = Instant::now();
         let request = Request::Capture { pod: self.pod_name()? };
         let bytes = self.guest(name)?.fetch(request, CAPTURE_BYTES, CAPTURE).await?;
-        self.times.captured(began);
         let capture: Capture = postcard::from_bytes(&bytes)
             .map_err(|error| Stop::broken(format!("capture {which} from {name}: {error}")))?;
+        self.times.captured(began);
         let ms = millis(began.elapsed());
         let facts = capture.facts.len() as u64;
         let capture_name = which.to_owned();

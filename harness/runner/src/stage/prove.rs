@@ -146,8 +146,7 @@ fn difference(fact: String, before: &str, after: String) -> Difference {
         fact,
         before: Some(before.to_owned()),
         after: Some(after),
-        rule: None,
-        known: None,
+        ..Difference::default()
     }
 }
 

@@ -65,6 +65,11 @@ impl Times {
         self.verifier += time;
     }
 
+    /// How long it has held up the story since the pod was frozen, in milliseconds.
+    pub(super) fn verifier_ms(&self) -> u64 {
+        millis(self.verifier)
+    }
+
     /// The pod runs again.
     pub(super) fn resumed(&mut self) {
         if let Some(frozen) = self.frozen.take() {

@@ -9,7 +9,7 @@ use model::pod::{CriuOptions, Stdio};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Client, FILE, Needs, Proof, Root, Workload};
+use super::{Client, FILE, Needs, Observer, Proof, Root, Workload};
 use crate::version::Versions;
 
 /// A workload could not be read.
@@ -67,7 +67,7 @@ struct File {
     #[serde(default, rename = "self")]
     on_sigterm: Option<Spanned<bool>>,
     client: Option<ClientFile>,
-    observer: Option<toml::Value>,
+    observer: Option<ObserverFile>,
     #[serde(default)]
     needs: NeedsFile,
     security: Option<toml::Value>,
@@ -200,6 +200,13 @@ struct ClientFile {
     after: Vec<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ObserverFile {
+    binary: Spanned<PathBuf>,
+    command: Vec<String>,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NeedsFile {
@@ -234,6 +241,7 @@ impl Reader<'_> {
         let root = self.root(&mut file)?;
         let proof = self.proof(&file)?;
         let client = file.client.map(|client| self.client(client)).transpose()?;
+        let observer = file.observer.map(|observer| self.observer(observer)).transpose()?;
         Ok(Workload {
             name: self.name(&file.name)?,
             summary: file.summary,
@@ -250,6 +258,7 @@ impl Reader<'_> {
             ready: file.ready.0,
             proof,
             client,
+            observer,
             criu: file.criu,
             needs: Needs { kernel: file.needs.kernel, criu: file.needs.criu },
             not_yet,
@@ -310,6 +319,11 @@ impl Reader<'_> {
         Ok(Client { binary, before: client.before, after: client.after })
     }
 
+    fn observer(&self, observer: ObserverFile) -> Result<Observer, WorkloadError> {
+        let binary = self.program("observer.binary", &observer.binary)?;
+        Ok(Observer { binary, command: observer.command })
+    }
+
     /// A program: beside the file, or built from this repository.
     fn program(&self, field: &str, name: &Spanned<PathBuf>) -> Result<PathBuf, WorkloadError> {
         let built = self.programs.join(name.get_ref());
@@ -342,7 +356,6 @@ fn not_yet(file: &File) -> Vec<String> {
     let asked = [
         (file.stdio == Streams::Pty, "a terminal (`stdio = \"pty\"`)"),
         (!file.devices.is_empty(), "`devices`"),
-        (file.observer.is_some(), "an `observer` on another node"),
         (file.security.is_some(), "a `security` profile"),
         (!file.share.is_empty() || !file.containers.is_empty(), "a pod of several containers"),
         (!file.needs.features.is_empty(), "`needs.features`"),

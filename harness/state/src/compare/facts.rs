@@ -13,7 +13,7 @@ use crate::tolerance::{self, Question};
 /// Clocks are read at slightly different moments of a capture, and timers in ticks.
 const GRANULARITY_NS: u64 = 10_000_000;
 
-pub(super) fn compare(before: &Capture, after: &Capture, passed_ns: u64) -> KernelLevel {
+pub(crate) fn compare(before: &Capture, after: &Capture, passed_ns: u64) -> KernelLevel {
     let mut level = KernelLevel::default();
     let mut renaming = Renaming::default();
     let mut kinds = BTreeSet::new();

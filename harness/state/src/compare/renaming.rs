@@ -42,9 +42,17 @@ impl Renaming {
     }
 }
 
+/// Whether a difference is such a conflict.
+pub(super) fn is_conflict(difference: &Difference) -> bool {
+    [&difference.before, &difference.after].iter().any(|place| place.starts_with(SAME))
+}
+
+/// How a place begins that is told by the first fact that has the id.
+const SAME: &str = "the same ";
+
 fn place(class: &str, known: Option<&(String, String)>) -> String {
     match known {
-        Some((_, fact)) => format!("the same {class} as {fact}"),
+        Some((_, fact)) => format!("{SAME}{class} as {fact}"),
         None => format!("another {class} than all before"),
     }
 }

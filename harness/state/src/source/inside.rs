@@ -8,21 +8,20 @@ use nix::sched::{CloneFlags, setns};
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::pod::Pod;
-use crate::source::network::Tools;
 use crate::source::unix_diag::UnixSockets;
-use crate::source::{ipc, sysctl, tables, uts};
+use crate::source::{ipc, multicast, network, sysctl, tables, uts};
 
 /// Enters the pod's namespaces in a thread of its own and looks around there. The thread's end
 /// is the way back.
 pub(crate) fn pod(pod: &Pod<'_>, facts: &mut Facts) -> Result<UnixSockets> {
     let there = || {
         enter(pod)?;
-        let tools = Tools::start()?;
         uts::pod(facts)?;
         ipc::pod(pod, facts)?;
         sysctl::pod(facts)?;
         tables::pod(facts)?;
-        tools.put(facts)?;
+        multicast::pod(facts)?;
+        network::pod(facts)?;
         UnixSockets::here()
     };
     thread::scope(|scope| scope.spawn(there).join())

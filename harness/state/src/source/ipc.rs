@@ -1,11 +1,16 @@
 //! System V objects and POSIX message queues.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::facts::Facts;
-use crate::pod::{Container, Pod};
-use crate::{read, sys};
+use crate::pod::Pod;
+use crate::read;
+use crate::sys::ipc as sys;
 
 /// Columns of `/proc/sysvipc` that are pids of the reader's pid namespace.
 const PIDS: &[&str] = &["cpid", "lpid", "lspid", "lrpid"];
@@ -13,7 +18,7 @@ const PIDS: &[&str] = &["cpid", "lpid", "lspid", "lrpid"];
 /// One object: its columns by name.
 type Row = BTreeMap<String, String>;
 
-/// System V objects of the IPC namespace that the calling thread is in.
+/// System V objects and POSIX queues of the IPC namespace that the calling thread is in.
 pub(crate) fn pod(pod: &Pod<'_>, facts: &mut Facts) -> Result<()> {
     table(pod, "shm", "shmid", facts)?;
     for row in table(pod, "sem", "semid", facts)? {
@@ -22,7 +27,7 @@ pub(crate) fn pod(pod: &Pod<'_>, facts: &mut Facts) -> Result<()> {
     for row in table(pod, "msg", "msqid", facts)? {
         messages(&row, facts)?;
     }
-    Ok(())
+    posix(pod, facts)
 }
 
 /// Writes down every column of a table; the first line names them.
@@ -71,6 +76,9 @@ fn semaphores(pod: &Pod<'_>, row: &Row, facts: &mut Facts) -> Result<()> {
 /// their number and size must do.
 fn messages(row: &Row, facts: &mut Facts) -> Result<()> {
     let id = number(row, "msqid");
+    let most = sys::queue_bytes(id);
+    let most = most.map_err(|error| Error::call("msgctl", format!("pod.sysv.msg.{id}"), error))?;
+    facts.put(format!("pod.sysv.msg.{id}.qbytes"), most);
     let longest = number(row, "cbytes").unsigned_abs() as usize;
     for index in 0..number(row, "qnum") {
         let name = format!("pod.sysv.msg.{id}.{index}");
@@ -89,20 +97,40 @@ fn messages(row: &Row, facts: &mut Facts) -> Result<()> {
     Ok(())
 }
 
-/// POSIX message queues, where the container has them mounted.
-pub(crate) fn container(pod: &Pod<'_>, container: &Container<'_>, facts: &mut Facts) -> Result<()> {
-    let folder = format!("/proc/{}/root/dev/mqueue", container.status.pid);
+/// POSIX message queues. The folder is mounted nowhere, so that those of a container without
+/// `/dev/mqueue` are seen, too.
+fn posix(pod: &Pod<'_>, facts: &mut Facts) -> Result<()> {
+    let failed = |error| Error::call("mounting", "mqueue", error);
+    let Some(folder) = sys::message_queues().map_err(failed)? else {
+        facts.not_offered("mqueue.*", "this kernel has no POSIX message queues");
+        return Ok(());
+    };
+    let folder = PathBuf::from(format!("/proc/thread-self/fd/{}", folder.as_raw_fd()));
     for queue in read::names(&folder)? {
-        let text = read::text(format!("{folder}/{queue}"))?;
-        let name = format!("{}mqueue./{queue}", container.prefix);
-        for (key, value) in text.split_whitespace().filter_map(|word| word.split_once(':')) {
-            let key = key.to_lowercase();
-            let value = match (key.as_str(), value.parse()) {
-                ("notify_pid", Ok(pid)) => pod.inner(pid),
-                _ => value.to_owned(),
-            };
-            facts.put(format!("{name}.{key}"), value);
-        }
+        posix_queue(pod, &folder.join(&queue), &format!("mqueue./{queue}"), facts)?;
+    }
+    Ok(())
+}
+
+fn posix_queue(pod: &Pod<'_>, path: &Path, name: &str, facts: &mut Facts) -> Result<()> {
+    let failed = |source| Error::read(path, source);
+    let queue = File::open(path).map_err(failed)?;
+    let meta = queue.metadata().map_err(failed)?;
+    facts.put(format!("{name}.mode"), format!("{:o}", meta.mode() & 0o7777));
+    facts.put(format!("{name}.uid"), meta.uid());
+    facts.put(format!("{name}.gid"), meta.gid());
+    let [_, most, bytes, waiting] = sys::queue_attributes(queue.as_fd()).map_err(failed)?;
+    facts.put(format!("{name}.mq_maxmsg"), most);
+    facts.put(format!("{name}.mq_msgsize"), bytes);
+    facts.put(format!("{name}.mq_curmsgs"), waiting);
+    let text = std::io::read_to_string(queue).map_err(failed)?;
+    for (key, value) in text.split_whitespace().filter_map(|word| word.split_once(':')) {
+        let key = key.to_lowercase();
+        let value = match (key.as_str(), value.parse()) {
+            ("notify_pid", Ok(pid)) => pod.inner(pid),
+            _ => value.to_owned(),
+        };
+        facts.put(format!("{name}.{key}"), value);
     }
     Ok(())
 }

@@ -3,27 +3,7 @@
 use crate::error::Result;
 use crate::facts::Facts;
 use crate::pod::{Pod, Task};
-use crate::read;
-
-/// The kernel's words in `limits`, and the resource.
-const LIMITS: &[(&str, &str)] = &[
-    ("Max cpu time", "cpu"),
-    ("Max file size", "fsize"),
-    ("Max data size", "data"),
-    ("Max stack size", "stack"),
-    ("Max core file size", "core"),
-    ("Max resident set", "rss"),
-    ("Max processes", "nproc"),
-    ("Max open files", "nofile"),
-    ("Max locked memory", "memlock"),
-    ("Max address space", "as"),
-    ("Max file locks", "locks"),
-    ("Max pending signals", "sigpending"),
-    ("Max msgqueue size", "msgqueue"),
-    ("Max nice priority", "nice"),
-    ("Max realtime priority", "rtprio"),
-    ("Max realtime timeout", "rttime"),
-];
+use crate::{read, registry};
 
 pub(crate) fn task(_: &Pod<'_>, task: &Task, facts: &mut Facts) -> Result<()> {
     let text = read::text(task.proc().join("limits"))?;
@@ -40,13 +20,10 @@ pub(crate) fn task(_: &Pod<'_>, task: &Task, facts: &mut Facts) -> Result<()> {
 /// A resource that is not in the table keeps the kernel's words.
 fn resource(line: &str) -> (String, &str) {
     const COLUMN: usize = 26;
-    for (words, name) in LIMITS {
-        if let Some(rest) = line.strip_prefix(words) {
-            return ((*name).to_owned(), rest);
-        }
-    }
     let (words, rest) = line.split_at_checked(COLUMN).unwrap_or((line, ""));
-    (words.trim().to_lowercase().replace(' ', "_"), rest)
+    let words = words.trim();
+    let name = registry::limit(words).map(str::to_owned);
+    (name.unwrap_or_else(|| words.to_lowercase().replace(' ', "_")), rest)
 }
 
 #[cfg(test)]

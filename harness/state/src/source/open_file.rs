@@ -50,6 +50,7 @@ impl OpenFile<'_> {
             SFlag::S_IFIFO => pipe::put(self, file.as_fd(), facts),
             SFlag::S_IFREG if self.holds_content() => self.put_content(file, &stat, facts),
             SFlag::S_IFCHR => terminal::put(self, file.as_fd(), facts),
+            _ if self.target == "anon_inode:inotify" => self.put_unread(file, facts),
             _ => Ok(()),
         }
     }
@@ -101,6 +102,13 @@ impl OpenFile<'_> {
         }
     }
 
+    /// How many bytes of events wait to be read.
+    fn put_unread(&self, file: &OwnedFd, facts: &mut Facts) -> Result<()> {
+        let unread = sys::ioctl_int(file.as_fd(), libc::FIONREAD);
+        facts.put(format!("{}.fionread", self.name), unread.map_err(self.failed("FIONREAD"))?);
+        Ok(())
+    }
+
     /// Files of the kernel's own file systems are made as they are read.
     fn holds_content(&self) -> bool {
         let of_the_kernel = ["/proc/", "/sys/", "/dev/mqueue/"];
@@ -109,14 +117,15 @@ impl OpenFile<'_> {
     }
 
     fn put_content(&self, file: &OwnedFd, stat: &FileStat, facts: &mut Facts) -> Result<()> {
-        let file = if self.readable() {
+        // Reading by the descriptor itself would move the file's access time, which is state.
+        let file = if !self.info.contains("LEASE") {
+            self.reopened(file)?
+        } else if self.readable() {
             File::from(file.try_clone().map_err(self.failed("dup"))?)
-        } else if self.info.contains("LEASE") {
+        } else {
             // Opening it would break the lease.
             facts.not_offered(format!("{}.content", self.name), "a leased file is not opened");
             return Ok(());
-        } else {
-            self.reopened(file)?
         };
         let (digest, length) =
             digest(&file, stat.st_size.cast_unsigned()).map_err(self.failed("reading the file"))?;

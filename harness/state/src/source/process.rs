@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::Result;
 use crate::facts::Facts;
 use crate::pod::{Pod, Task, Thread};
-use crate::read;
+use crate::{read, registry};
 
 /// Files of one value that belong to a thread.
 const THREAD_FILES: &[&str] = &["comm", "personality", "timerslack_ns", "cpuset"];
@@ -25,7 +25,18 @@ const TASK_FILES: &[&str] = &[
 ];
 
 /// Security labels, one set a thread.
-const LABELS: &[&str] = &["current", "exec", "fscreate", "keycreate", "prev", "sockcreate"];
+const LABELS: &[&str] = &[
+    "current",
+    "exec",
+    "fscreate",
+    "keycreate",
+    "prev",
+    "sockcreate",
+    "apparmor/current",
+    "apparmor/exec",
+    "apparmor/prev",
+    "smack/current",
+];
 
 pub(crate) fn thread(_: &Pod<'_>, _: &Task, thread: &Thread, facts: &mut Facts) -> Result<()> {
     // timerslack_ns is in the folder of a process only, but a thread's folder may be named there.
@@ -37,7 +48,7 @@ pub(crate) fn thread(_: &Pod<'_>, _: &Task, thread: &Thread, facts: &mut Facts) 
         let path = thread.proc.join("attr").join(label);
         if let Some(text) = read::text_if_shown(path)? {
             let value = read::one_line(text.trim_end_matches(['\0', '\n']).as_bytes());
-            facts.put(format!("{}.attr.{label}", thread.name), value);
+            facts.put(format!("{}.attr.{}", thread.name, label.replace('/', ".")), value);
         }
     }
     Ok(())
@@ -104,34 +115,9 @@ fn auxiliary(task: &Task, facts: &mut Facts) -> Result<()> {
         .map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()))
         .collect();
     for entry in words.chunks_exact(2).take_while(|entry| entry[0] != 0) {
-        let name = AUXILIARY.iter().find(|(number, _)| *number == entry[0]);
-        let name = name.map_or_else(|| format!("at_{}", entry[0]), |(_, name)| (*name).to_owned());
+        let name = registry::auxiliary(entry[0]).map(str::to_owned);
+        let name = name.unwrap_or_else(|| format!("at_{}", entry[0]));
         facts.put(format!("{}.auxv.{name}", task.name), format!("{:#x}", entry[1]));
     }
     Ok(())
 }
-
-const AUXILIARY: &[(u64, &str)] = &[
-    (3, "at_phdr"),
-    (4, "at_phent"),
-    (5, "at_phnum"),
-    (6, "at_pagesz"),
-    (7, "at_base"),
-    (8, "at_flags"),
-    (9, "at_entry"),
-    (11, "at_uid"),
-    (12, "at_euid"),
-    (13, "at_gid"),
-    (14, "at_egid"),
-    (15, "at_platform"),
-    (16, "at_hwcap"),
-    (17, "at_clktck"),
-    (23, "at_secure"),
-    (25, "at_random"),
-    (26, "at_hwcap2"),
-    (27, "at_rseq_feature_size"),
-    (28, "at_rseq_align"),
-    (31, "at_execfn"),
-    (33, "at_sysinfo_ehdr"),
-    (51, "at_minsigstksz"),
-];

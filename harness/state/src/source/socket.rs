@@ -27,6 +27,7 @@ pub(crate) fn put(
     facts.put(format!("{name}.ino"), inode);
     addresses(&name, socket, facts);
     options(open, &name, socket, (domain, protocol), facts);
+    filter(&name, socket, facts);
     if domain == libc::AF_UNIX {
         unix(open, &name, inode, facts);
     } else {
@@ -86,6 +87,17 @@ fn options(
             };
             facts.put(format!("{name}.{}", option.name), text);
         }
+    }
+}
+
+/// The attached filter. One of eBPF shows nothing but that it is there.
+fn filter(name: &str, socket: BorrowedFd<'_>, facts: &mut Facts) {
+    let name = format!("{name}.so_get_filter");
+    match sys::socket_filter(socket) {
+        Ok(filter) => facts.content(name, &filter),
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => facts.put(name, "eBPF"),
+        // This kind of socket takes none.
+        Err(_) => {}
     }
 }
 

@@ -1,8 +1,6 @@
 //! Socket options that can be read without changing anything.
 //!
-//! Left out on purpose: SO_ERROR (reading clears it), SO_COOKIE (reading makes one),
-//! SO_PEERPIDFD (opens a descriptor), TCP_SAVED_SYN (reading frees it), TCP_REPAIR_QUEUE and
-//! TCP_QUEUE_SEQ (need repair mode).
+//! What is left out on purpose has its reason in the list of what is not captured.
 
 /// How the value of an option is written.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +42,14 @@ impl Level {
     }
 }
 
+/// The name of a socket option, if it is known.
+#[must_use]
+pub fn option_name(level: i32, number: i32) -> Option<&'static str> {
+    let options = LEVELS.iter().filter(|it| it.number == level).flat_map(|it| it.options);
+    let unread = NOT_READ.iter().filter(|(it, _)| *it == level).map(|(_, option)| option);
+    options.chain(unread).find(|option| option.number == number).map(|option| option.name)
+}
+
 const fn plain(name: &'static str, number: i32) -> Opt {
     Opt { name, number, shape: Shape::Plain }
 }
@@ -54,34 +60,61 @@ const fn shaped(name: &'static str, number: i32, shape: Shape) -> Opt {
 
 const INTERNET: &[i32] = &[libc::AF_INET, libc::AF_INET6];
 
+const fn level(
+    number: i32,
+    domains: &'static [i32],
+    protocol: Option<i32>,
+    options: &'static [Opt],
+) -> Level {
+    Level { number, domains, protocol, options }
+}
+
 pub(crate) const LEVELS: &[Level] = &[
-    Level { number: libc::SOL_SOCKET, domains: &[], protocol: None, options: SOCKET },
-    Level { number: libc::IPPROTO_IP, domains: INTERNET, protocol: None, options: IP },
-    Level { number: libc::IPPROTO_IPV6, domains: &[libc::AF_INET6], protocol: None, options: IPV6 },
-    Level {
-        number: libc::IPPROTO_TCP,
-        domains: INTERNET,
-        protocol: Some(libc::IPPROTO_TCP),
-        options: TCP,
-    },
-    Level {
-        number: libc::IPPROTO_UDP,
-        domains: INTERNET,
-        protocol: Some(libc::IPPROTO_UDP),
-        options: UDP,
-    },
-    Level {
-        number: libc::SOL_NETLINK,
-        domains: &[libc::AF_NETLINK],
-        protocol: None,
-        options: NETLINK,
-    },
-    Level {
-        number: libc::SOL_PACKET,
-        domains: &[libc::AF_PACKET],
-        protocol: None,
-        options: PACKET,
-    },
+    level(libc::SOL_SOCKET, &[], None, SOCKET),
+    level(libc::IPPROTO_IP, INTERNET, None, IP),
+    level(libc::IPPROTO_IPV6, &[libc::AF_INET6], None, IPV6),
+    level(libc::IPPROTO_TCP, INTERNET, Some(libc::IPPROTO_TCP), TCP),
+    level(libc::IPPROTO_UDP, INTERNET, Some(libc::IPPROTO_UDP), UDP),
+    level(libc::IPPROTO_RAW, INTERNET, Some(libc::IPPROTO_ICMP), RAW),
+    level(libc::IPPROTO_RAW, &[libc::AF_INET6], Some(libc::IPPROTO_ICMPV6), RAW),
+    level(libc::IPPROTO_ICMPV6, &[libc::AF_INET6], Some(libc::IPPROTO_ICMPV6), ICMPV6),
+    level(libc::SOL_NETLINK, &[libc::AF_NETLINK], None, NETLINK),
+    level(libc::SOL_PACKET, &[libc::AF_PACKET], None, PACKET),
+    level(libc::AF_VSOCK, &[libc::AF_VSOCK], None, VSOCK),
+];
+
+/// The level of MPTCP sockets, which libc does not name.
+const SOL_MPTCP: i32 = 284;
+
+/// Options that are never read; the list of what is not captured says why.
+const NOT_READ: &[(i32, Opt)] = &[
+    (libc::SOL_SOCKET, plain("so_error", 4)),
+    (libc::SOL_SOCKET, plain("so_bpf_extensions", 48)),
+    (libc::SOL_SOCKET, plain("so_cookie", 57)),
+    (libc::SOL_SOCKET, plain("so_rcvtimeo_new", 66)),
+    (libc::SOL_SOCKET, plain("so_sndtimeo_new", 67)),
+    (libc::SOL_SOCKET, plain("so_peerpidfd", 77)),
+    (libc::IPPROTO_IP, plain("ip_pktoptions", 9)),
+    (libc::IPPROTO_IP, plain("ip_mtu", 14)),
+    (libc::IPPROTO_IPV6, plain("ipv6_2292pktoptions", 6)),
+    (libc::IPPROTO_IPV6, plain("ipv6_mtu", 24)),
+    (libc::IPPROTO_IPV6, plain("ipv6_pathmtu", 61)),
+    (libc::IPPROTO_TCP, plain("tcp_repair_queue", 20)),
+    (libc::IPPROTO_TCP, plain("tcp_queue_seq", 21)),
+    (libc::IPPROTO_TCP, plain("tcp_timestamp", 24)),
+    (libc::IPPROTO_TCP, plain("tcp_cc_info", 26)),
+    (libc::IPPROTO_TCP, plain("tcp_saved_syn", 28)),
+    (libc::IPPROTO_TCP, plain("tcp_repair_window", 29)),
+    (libc::IPPROTO_TCP, plain("tcp_zerocopy_receive", 35)),
+    (libc::SOL_PACKET, plain("packet_statistics", 6)),
+    (libc::SOL_PACKET, plain("packet_hdrlen", 11)),
+    (libc::AF_VSOCK, plain("vm_sockets_connect_timeout_new", 8)),
+    (SOL_MPTCP, plain("mptcp_info", 1)),
+    (SOL_MPTCP, plain("mptcp_tcpinfo", 2)),
+    (SOL_MPTCP, plain("mptcp_subflow_addrs", 3)),
+    (SOL_MPTCP, plain("mptcp_full_info", 4)),
+    // Its length counts instructions, so it is read by a call of its own.
+    (libc::SOL_SOCKET, plain("so_get_filter", 26)),
 ];
 
 /// include/uapi/asm-generic/socket.h
@@ -98,6 +131,7 @@ const SOCKET: &[Opt] = &[
     plain("so_no_check", 11),
     plain("so_priority", 12),
     plain("so_linger", 13),
+    plain("so_bsdcompat", 14),
     plain("so_reuseport", 15),
     plain("so_passcred", 16),
     shaped("so_peercred", 17, Shape::Credentials),
@@ -129,6 +163,10 @@ const SOCKET: &[Opt] = &[
     plain("so_peergroups", 59),
     plain("so_zerocopy", 60),
     plain("so_txtime", 61),
+    plain("so_bindtoifindex", 62),
+    plain("so_timestamp_new", 63),
+    plain("so_timestampns_new", 64),
+    plain("so_timestamping_new", 65),
     plain("so_prefer_busy_poll", 69),
     plain("so_netns_cookie", 71),
     plain("so_buf_lock", 72),
@@ -138,6 +176,7 @@ const SOCKET: &[Opt] = &[
     plain("so_passpidfd", 76),
     plain("so_rcvpriority", 82),
     plain("so_passrights", 83),
+    plain("so_inq", 84),
 ];
 
 /// include/uapi/linux/in.h
@@ -146,6 +185,7 @@ const IP: &[Opt] = &[
     plain("ip_ttl", 2),
     plain("ip_hdrincl", 3),
     plain("ip_options", 4),
+    plain("ip_router_alert", 5),
     plain("ip_recvopts", 6),
     plain("ip_retopts", 7),
     plain("ip_pktinfo", 8),
@@ -169,25 +209,41 @@ const IP: &[Opt] = &[
     plain("ip_multicast_all", 49),
     plain("ip_unicast_if", 50),
     plain("ip_local_port_range", 51),
+    plain("ip_protocol", 52),
 ];
 
 /// include/uapi/linux/in6.h
 const IPV6: &[Opt] = &[
+    plain("ipv6_2292pktinfo", 2),
+    plain("ipv6_2292hopopts", 3),
+    plain("ipv6_2292dstopts", 4),
+    plain("ipv6_2292rthdr", 5),
+    plain("ipv6_checksum", 7),
+    plain("ipv6_2292hoplimit", 8),
+    plain("ipv6_flowinfo", 11),
     plain("ipv6_unicast_hops", 16),
     plain("ipv6_multicast_if", 17),
     plain("ipv6_multicast_hops", 18),
     plain("ipv6_multicast_loop", 19),
+    plain("ipv6_router_alert", 22),
     plain("ipv6_mtu_discover", 23),
     plain("ipv6_recverr", 25),
     plain("ipv6_v6only", 26),
     plain("ipv6_multicast_all", 29),
+    plain("ipv6_router_alert_isolate", 30),
     plain("ipv6_recverr_rfc4884", 31),
     plain("ipv6_flowinfo_send", 33),
+    plain("ipv6_hdrincl", 36),
     plain("ipv6_recvpktinfo", 49),
     plain("ipv6_recvhoplimit", 51),
     plain("ipv6_recvhopopts", 53),
+    plain("ipv6_hopopts", 54),
+    plain("ipv6_rthdrdstopts", 55),
     plain("ipv6_recvrthdr", 56),
+    plain("ipv6_rthdr", 57),
     plain("ipv6_recvdstopts", 58),
+    plain("ipv6_dstopts", 59),
+    plain("ipv6_recvpathmtu", 60),
     plain("ipv6_dontfrag", 62),
     plain("ipv6_recvtclass", 66),
     plain("ipv6_tclass", 67),
@@ -229,12 +285,17 @@ const TCP: &[Opt] = &[
     plain("tcp_fastopen_no_cookie", 34),
     plain("tcp_inq", 36),
     plain("tcp_tx_delay", 37),
+    plain("tcp_is_mptcp", 43),
     plain("tcp_rto_max_ms", 44),
+    plain("tcp_rto_min_us", 45),
+    plain("tcp_delack_max_us", 46),
 ];
 
 /// include/uapi/linux/udp.h
 const UDP: &[Opt] = &[
     plain("udp_cork", 1),
+    plain("udplite_send_cscov", 10),
+    plain("udplite_recv_cscov", 11),
     plain("udp_encap", 100),
     plain("udp_no_check6_tx", 101),
     plain("udp_no_check6_rx", 102),
@@ -247,6 +308,7 @@ const NETLINK: &[Opt] = &[
     plain("netlink_pktinfo", 3),
     plain("netlink_broadcast_error", 4),
     plain("netlink_no_enobufs", 5),
+    plain("netlink_listen_all_nsid", 8),
     plain("netlink_list_memberships", 9),
     plain("netlink_cap_ack", 10),
     plain("netlink_ext_ack", 11),
@@ -255,6 +317,7 @@ const NETLINK: &[Opt] = &[
 
 /// include/uapi/linux/if_packet.h, without PACKET_STATISTICS (reading clears it)
 const PACKET: &[Opt] = &[
+    plain("packet_copy_thresh", 7),
     plain("packet_auxdata", 8),
     plain("packet_origdev", 9),
     plain("packet_version", 10),
@@ -263,5 +326,22 @@ const PACKET: &[Opt] = &[
     plain("packet_vnet_hdr", 15),
     plain("packet_timestamp", 17),
     plain("packet_fanout", 18),
+    plain("packet_tx_has_off", 19),
     plain("packet_qdisc_bypass", 20),
+    plain("packet_ignore_outgoing", 23),
+    plain("packet_vnet_hdr_sz", 24),
+];
+
+/// include/uapi/linux/icmp.h, and of raw IPv6 sockets
+const RAW: &[Opt] = &[plain("icmp_filter", 1), plain("raw_checksum", 7), plain("raw_hdrincl", 36)];
+
+/// include/uapi/linux/icmpv6.h
+const ICMPV6: &[Opt] = &[plain("icmpv6_filter", 1)];
+
+/// include/uapi/linux/vm_sockets.h
+const VSOCK: &[Opt] = &[
+    plain("vm_sockets_buffer_size", 0),
+    plain("vm_sockets_buffer_min_size", 1),
+    plain("vm_sockets_buffer_max_size", 2),
+    shaped("vm_sockets_connect_timeout", 6, Shape::Seconds),
 ];

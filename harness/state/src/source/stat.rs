@@ -4,60 +4,11 @@ use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::pod::{Pod, Task, Thread};
 use crate::read;
+use crate::registry::STAT_FIELDS;
 
-/// Names of the fields from the third on, as in proc_pid_stat(5); a dash is shown elsewhere.
-const FIELDS: &[&str] = &[
-    "state",
-    "-",
-    "-",
-    "-",
-    "tty_nr",
-    "tpgid",
-    "flags",
-    "minflt",
-    "cminflt",
-    "majflt",
-    "cmajflt",
-    "utime",
-    "stime",
-    "cutime",
-    "cstime",
-    "priority",
-    "nice",
-    "num_threads",
-    "itrealvalue",
-    "starttime",
-    "vsize",
-    "rss",
-    "rsslim",
-    "startcode",
-    "endcode",
-    "startstack",
-    "kstkesp",
-    "kstkeip",
-    "-",
-    "-",
-    "-",
-    "-",
-    "wchan",
-    "nswap",
-    "cnswap",
-    "exit_signal",
-    "processor",
-    "rt_priority",
-    "policy",
-    "delayacct_blkio_ticks",
-    "guest_time",
-    "cguest_time",
-    "start_data",
-    "end_data",
-    "start_brk",
-    "arg_start",
-    "arg_end",
-    "env_start",
-    "env_end",
-    "exit_code",
-];
+/// Fields that `status` tells, and better.
+const ELSEWHERE: &[&str] =
+    &["ppid", "pgrp", "session", "signal", "blocked", "sigignore", "sigcatch"];
 
 /// What is still to be seen of a task that has ended.
 const OF_ZOMBIE: &[&str] = &["state", "exit_signal", "exit_code"];
@@ -86,8 +37,8 @@ pub(crate) fn thread(pod: &Pod<'_>, task: &Task, thread: &Thread, facts: &mut Fa
         text.rsplit_once(") ").ok_or_else(|| Error::form(&path, "no name in parentheses"))?;
     let values: Vec<&str> = rest.split_whitespace().collect();
     for (index, &value) in values.iter().enumerate() {
-        match FIELDS.get(index).copied() {
-            Some("-") => {}
+        match STAT_FIELDS.get(index).copied() {
+            Some(field) if ELSEWHERE.contains(&field) => {}
             Some(field) if task.zombie && !OF_ZOMBIE.contains(&field) => {}
             Some(field) if !thread.is_first() && !OF_THREAD.contains(&field) => {}
             Some("nice") => facts.put(format!("{}.nice", thread.name), value),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::facts::Facts;
 use crate::read;
 
@@ -29,11 +29,9 @@ pub(crate) fn pod(facts: &mut Facts) -> Result<()> {
 }
 
 fn below(folder: &Path, name: &str, facts: &mut Facts) -> Result<()> {
-    for entry in read::names(folder)? {
-        let path = folder.join(&entry);
-        let name = format!("{name}.{entry}");
-        let meta = path.metadata().map_err(|source| Error::read(&path, source))?;
-        if meta.is_dir() { below(&path, &name, facts)? } else { one(&path, &name, facts)? }
+    for (entry, is_folder) in read::entries(folder)? {
+        let (path, name) = (folder.join(&entry), format!("{name}.{entry}"));
+        if is_folder { below(&path, &name, facts)? } else { one(&path, &name, facts)? }
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What only a tracer is told: rseq, seccomp filters, pending signals, syscall dispatch.
+//! What only a tracer is told: registers, rseq, seccomp filters, pending signals, syscall dispatch.
 //!
 //! A task that is frozen in its cgroup may be seized and interrupted: it goes from the freezer's
 //! trap to the tracer's and back, and neither runs an instruction nor takes a signal on the way
@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::pod::{Pod, Thread};
-use crate::source::{clock, sharing};
+use crate::source::{clock, registers, sharing};
 use crate::sys::Shared;
 use crate::{read, sys};
 
@@ -114,6 +114,7 @@ fn look(thread: &Thread, facts: &mut Facts) -> Result<sys::Rseq> {
     if let Some(config) = offered("syscall_user_dispatch", dispatch, facts)? {
         facts.put(format!("{name}.syscall_user_dispatch"), format!("{config:x?}"));
     }
+    registers::put(thread, &name, facts)?;
     seccomp_filters(thread, &name, facts)?;
     pending_signals(thread, &name, facts)?;
     let rseq = offered("rseq.*", sys::ptrace_rseq(thread.tid), facts)?.unwrap_or_default();
@@ -128,7 +129,12 @@ fn seccomp_filters(thread: &Thread, name: &str, facts: &mut Facts) -> Result<()>
     let mut index = 0;
     loop {
         match sys::ptrace_seccomp(thread.tid, index) {
-            Ok(Some(filter)) => facts.content(format!("{name}.seccomp.{index}.filter"), &filter),
+            Ok(Some(filter)) => {
+                facts.content(format!("{name}.seccomp.{index}.filter"), &filter);
+                let flags = sys::ptrace_seccomp_flags(thread.tid, index as u64);
+                let flags = flags.map_err(|error| Error::call("ptrace seccomp", name, error))?;
+                facts.put(format!("{name}.seccomp.{index}.flags"), format!("{flags:#x}"));
+            }
             Ok(None) => return Ok(()),
             // No filter mode at all.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(()),

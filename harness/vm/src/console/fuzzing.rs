@@ -1,5 +1,6 @@
 //! A door for the fuzzer.
 
+use super::TroubleKind;
 use super::text::{LEAD_LINES, LINE_BYTES, TAIL_LINES, TRACE_LINES, Text, Told};
 
 /// Whatever comes on the console, in pieces: what is kept of it is bounded and harmless.
@@ -14,8 +15,10 @@ pub fn console(data: &[u8]) {
         assert_eq!(signs.panic, text.end().is_some(), "a panic has a headline");
     }
     check(&text.tail(), TAIL_LINES + 1);
-    let told = [text.end(), text.lockup(), Some(text.trouble(true)), Some(text.trouble(false))];
-    for Told { headline, console } in told.into_iter().flatten() {
+    let kinds = [TroubleKind::Oops, TroubleKind::Memory, TroubleKind::Lockup];
+    let troubles = kinds.map(|kind| Some(text.trouble(kind)));
+    let told = [text.end(), text.lockup()].into_iter().chain(troubles);
+    for Told { headline, console } in told.flatten() {
         check(&[headline], 1);
         check(&console, LEAD_LINES + TRACE_LINES + 1 + TAIL_LINES + 1);
     }

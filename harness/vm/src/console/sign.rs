@@ -22,11 +22,8 @@ pub(super) enum Sign {
     /// It killed somebody for lack of memory. In a cgroup with a limit that is the workload's own
     /// affair, and has no sign.
     OomKill,
-    /// A CPU or a task has not moved for long.
-    ///
-    /// That may be a false alarm: emulated CPUs share a thread of a host that may be busy, so that
-    /// a CPU stands still while the guest's clock goes on. So it ends nothing (there is no
-    /// `softlockup_panic` either), but it is told as the reason of a wait that ends by its deadline.
+    /// A CPU or a task has not moved for long: under TCG for minutes, see `EMULATED_WORDS` in
+    /// `command.rs`. Its trace follows.
     Lockup,
 }
 

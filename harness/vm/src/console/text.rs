@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::Signs;
 use super::sign::{HALTED, Sign};
+use super::{Signs, TroubleKind};
 
 /// Lines that an error brings along.
 pub(super) const TAIL_LINES: usize = 30;
@@ -118,13 +118,16 @@ impl Text {
         match sign {
             Sign::Init => self.signs.init = true,
             Sign::Alarm | Sign::Oops | Sign::OomReport => {}
-            // With its time: it may be long past.
-            Sign::Lockup => self.lockup.headline = Some(line.to_owned()),
+            Sign::Lockup => {
+                // With its time: it may be long past.
+                self.lockup.headline = Some(line.to_owned());
+                self.count_trouble(TroubleKind::Lockup);
+            }
             Sign::OomKill => {
                 self.memory.headline = Some(without_time(line).to_owned());
-                self.count_trouble(false);
+                self.count_trouble(TroubleKind::Memory);
             }
-            Sign::Die => self.count_trouble(true),
+            Sign::Die => self.count_trouble(TroubleKind::Oops),
             Sign::Panic => self.panic(without_time(line).to_owned()),
             Sign::FatalException => {
                 let oops = self.oops.clone();
@@ -142,9 +145,9 @@ impl Text {
         self.signs.panic = true;
     }
 
-    fn count_trouble(&mut self, is_oops: bool) {
+    fn count_trouble(&mut self, kind: TroubleKind) {
         self.signs.troubles += 1;
-        self.signs.last_is_oops = is_oops;
+        self.signs.last = kind;
     }
 
     /// How the kernel ended.
@@ -152,11 +155,12 @@ impl Text {
         self.end.headline.as_deref().map(|headline| self.tell(&self.end, headline))
     }
 
-    /// The last oops, or the last kill for lack of memory.
-    pub(super) fn trouble(&self, is_oops: bool) -> Told {
-        let (report, headline) = match is_oops {
-            true => (&self.end, &self.oops),
-            false => (&self.memory, &self.memory.headline),
+    /// The last trouble of a kind.
+    pub(super) fn trouble(&self, kind: TroubleKind) -> Told {
+        let (report, headline) = match kind {
+            TroubleKind::Oops => (&self.end, &self.oops),
+            TroubleKind::Memory => (&self.memory, &self.memory.headline),
+            TroubleKind::Lockup => (&self.lockup, &self.lockup.headline),
         };
         self.tell(report, headline.as_deref().unwrap_or_default())
     }
@@ -239,8 +243,8 @@ mod tests {
         let end = text.end().expect("told");
         assert_eq!(end.headline, "BUG: unable to handle page fault for address: 08");
         assert_eq!((end.console.len(), end.console[5].as_str()), (6, "[    1.3] ---[ end"));
-        assert_eq!((text.signs.troubles, text.signs.last_is_oops), (1, true));
-        assert_eq!(text.trouble(true), end);
+        assert_eq!((text.signs.troubles, text.signs.last), (1, TroubleKind::Oops));
+        assert_eq!(text.trouble(TroubleKind::Oops), end);
     }
 
     #[test]
@@ -277,8 +281,8 @@ mod tests {
         assert_eq!(text.signs.troubles, 0);
         let kill = "Out of memory: Killed process 9 (b)";
         text.push(format!("{report}{}[    9.0] {kill}\nmore\n", numbered(200)).as_bytes());
-        assert_eq!((text.signs.troubles, text.signs.last_is_oops), (1, false));
-        let told = text.trouble(false);
+        assert_eq!((text.signs.troubles, text.signs.last), (1, TroubleKind::Memory));
+        let told = text.trouble(TroubleKind::Memory);
         assert_eq!(told.headline, kill);
         assert_eq!(told.console.len(), TRACE_LINES + 1 + TAIL_LINES);
         assert_eq!(told.console[TRACE_LINES], "...");
@@ -286,13 +290,16 @@ mod tests {
     }
 
     #[test]
-    fn the_last_lockup_is_told_with_its_time() {
-        let first = "[   30.0] watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [a:1]";
-        let second = "[   60.0] rcu: INFO: rcu_preempt self-detected stall on CPU";
-        let text = text(&format!("{first}\n{}{second}\n", numbered(3)));
-        let told = text.lockup().expect("told");
-        assert_eq!((told.headline.as_str(), told.console.len()), (second, 5));
-        assert_eq!((text.end(), text.signs.troubles), (None, 0));
+    fn each_lockup_is_trouble_and_the_last_is_told_with_its_time_and_trace() {
+        let first = "[  130.0] watchdog: BUG: soft lockup - CPU#0 stuck for 122s! [a:1]";
+        let second = "[  330.0] rcu: INFO: rcu_preempt self-detected stall on CPU";
+        let trace = "[  330.0] RIP: 0010:delay_tsc+0x3c/0x60";
+        let text = text(&format!("{first}\n{}{second}\n{trace}\n", numbered(3)));
+        let told = text.trouble(TroubleKind::Lockup);
+        assert_eq!((told.headline.as_str(), told.console.len()), (second, 6));
+        assert_eq!(told.console.last().map(String::as_str), Some(trace));
+        assert_eq!((text.signs.troubles, text.signs.last), (2, TroubleKind::Lockup));
+        assert_eq!(text.end(), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use model::message::PROTOCOL;
 use crate::{Error, Machine};
 
 /// Changes when templates are made in another way.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// A name that two machines have in common when a template of one does for the other.
 ///

@@ -24,11 +24,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run cells: kernel x CRIU x runtime x scenario x workload
     E2e(Box<E2e>),
-    /// Draw the reports of a run again from its record
-    Report {
-        /// The run's folder
-        folder: PathBuf,
-    },
+    /// Draw the reports of a run again from its record, or what a cell's captures say side by side
+    Report(Report),
     /// Kernels, root filesystems and CRIU builds
     Images(Images),
     /// A lab left standing: nodes to enter, wires to cut
@@ -38,6 +35,8 @@ pub(crate) enum Command {
     /// them are joined by a wire of their own. What is below /data survives a reboot. (CRYOLAB_LAB
     /// names another folder for it than target/cryolab/lab, so that there can be several.)
     Lab(Box<lab::Lab>),
+    /// Spoil restored pods on purpose: the verifier must notice each time
+    Mutants(Box<Mutants>),
     /// What is captured, from which source, compared how, tolerated why
     Facts {
         /// As JSON
@@ -101,7 +100,8 @@ pub(crate) struct E2e {
     #[arg(long, value_delimiter = ',', default_values = scenarios::DEFAULT, value_name = "LIST")]
     pub(crate) scenario: Vec<String>,
     /// Workloads: a name from `workloads/`, or a path to a folder with a `workload.toml`
-    #[arg(long, value_delimiter = ',', default_value = "counter,redis", value_name = "LIST")]
+    /// [default: counter,redis]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(crate) workload: Vec<String>,
     /// The run's folder [default: target/cryolab/runs/TIME; `latest` there points to the newest]
     #[arg(long, value_name = "DIR")]
@@ -134,9 +134,79 @@ pub(crate) struct E2e {
     /// repeat on a noisy host; it takes two to three times as long, and guests have one CPU
     #[arg(long, value_enum, default_value_t = Time::Real)]
     pub(crate) time: Time,
+    /// Write all frames on each wire between nodes to a pcapng file in the cell's folder
+    #[arg(long)]
+    pub(crate) pcap: bool,
     /// Print results.json and nothing else on standard output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A restored pod is spoiled in hundreds of ways, one at a time, each in a fork of a machine that
+/// stands where the restore waits; and the verifier must notice each of them by name. Controls
+/// that change nothing must be judged so.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Families:
+  image   a field of an image, between dump and restore
+  live    the restored and frozen pod, from outside
+  memory  its memory
+
+Exit codes:
+  0    each mutant was noticed
+  1    one survived, or a control that changes nothing was called diverged
+  2    usage: something is unknown or malformed; nothing was booted
+  3    the lab or the host is broken
+  130  interrupted")]
+pub(crate) struct Mutants {
+    /// All mutants whose name contains this, or matches it as a glob [default: some of each
+    /// operator, drawn by the seed]
+    pub(crate) filter: Option<String>,
+    /// At most so many of each family and workload, drawn by the seed; 0 for all that are possible
+    #[arg(long, value_name = "N")]
+    pub(crate) most: Option<usize>,
+    /// The kernel
+    #[arg(long, default_value = "trixie", value_name = "KERNEL")]
+    pub(crate) kernel: String,
+    /// The CRIU
+    #[arg(long, default_value = "trixie", value_name = "CRIU")]
+    pub(crate) criu: String,
+    /// Workloads that are spoiled
+    #[arg(long, value_delimiter = ',', default_value = "counter,redis", value_name = "LIST")]
+    pub(crate) workload: Vec<String>,
+    /// The folder for mutants.json [default: target/cryolab/runs/TIME]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// How guests run; `auto` takes KVM where a kernel really boots under it
+    #[arg(long, value_enum, default_value_t = Accel::Auto)]
+    pub(crate) accel: Accel,
+    /// Which of the possible mutants run is drawn from this
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) seed: u64,
+    /// How many forks at once [default: the number of processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+    /// Print mutants.json and nothing else on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  cargo xtask report DIR
+  cargo xtask report DIR --cell 'reboot-redis*'
+  cargo xtask report DIR --cell 'reboot-redis*' --facts 'task.1.fd.*.socket.*'")]
+pub(crate) struct Report {
+    /// The run's folder
+    pub(crate) folder: PathBuf,
+    /// Show both captures of this cell (or of these: a glob) side by side, and how each fact was
+    /// judged: what differs first
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cell: Option<String>,
+    /// Only facts that fit this glob, equal ones too; without --cell of all cells
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) facts: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -2,6 +2,7 @@
 
 mod figure;
 mod micro;
+mod verify;
 mod vm;
 
 use anyhow::anyhow;
@@ -17,6 +18,10 @@ use crate::status::Exit;
 pub(crate) enum Bench {
     /// Boots, forks, answers, memory and wires of machines, beside other ways to have them
     Vm,
+    /// What the verdict costs, beside the dump and restore that it is about
+    Verify,
+    /// Digests of pages, rules of facts and comparisons
+    Verdict,
     /// Reading and writing CRIU's images
     Codec,
     /// Messages between host and guest
@@ -29,7 +34,8 @@ impl Bench {
     /// What criterion measures, without a machine.
     fn micro(self) -> Option<Micro> {
         let (package, target) = match self {
-            Bench::Vm => return None,
+            Bench::Vm | Bench::Verify => return None,
+            Bench::Verdict => ("state", "verdict"),
             Bench::Codec => ("criu", "image"),
             Bench::Framing => ("model", "frame"),
             Bench::Switch => ("vm", "wire"),
@@ -44,6 +50,9 @@ pub(crate) fn run(bench: Option<Bench>, json: bool) -> Result<u8, Exit> {
     match bench.micro() {
         Some(micro) if !json => micro.show()?,
         Some(micro) => told(bench, &micro.measure()?, json)?,
+        None if bench == Bench::Verify => {
+            told(bench, &verify::measure().map_err(Exit::lab)?, json)?;
+        }
         None => {
             let mut figures = Vec::new();
             let done = vm::measure(&mut figures);

@@ -1,7 +1,6 @@
 //! `cryolab e2e`: from a selection to a verdict.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -66,14 +65,6 @@ fn play(wanted: &E2e, later: Option<(Handle, Claim)>) -> Result<u8, Exit> {
     // The machines die with the thread that started them, which is this one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Exit::lab)?.block_on(run.through(later))
-}
-
-/// Draws the reports of a run again.
-pub(crate) fn report(folder: &Path) -> Result<u8, Exit> {
-    let events = runner::record::read(folder).map_err(Exit::usage)?;
-    let results = report::write(folder, &events).map_err(Exit::lab)?;
-    print(&report::table(&results, &folder.display().to_string()))?;
-    Ok(exit_code(&results))
 }
 
 /// A run under way.
@@ -236,6 +227,7 @@ impl Run<'_> {
             supply: Arc::clone(&self.catalogue) as _,
             hooks: Rc::clone(hooks),
             expectations: Rc::clone(&self.expectations),
+            pcap: self.wanted.pcap,
             keep: self.wanted.keep.setting(),
             stand: self.wanted.stand.setting(),
             left: Rc::clone(&self.left),
@@ -248,6 +240,9 @@ impl Run<'_> {
     fn settings(&self) -> Vec<String> {
         let mut words = vec!["--accel".to_owned(), word(&self.wanted.accel)];
         words.extend(["--time".to_owned(), word(&self.wanted.time)]);
+        if self.wanted.pcap {
+            words.push("--pcap".to_owned());
+        }
         if let Some(folder) = &self.wanted.modules {
             words.extend(["--modules".to_owned(), folder.display().to_string()]);
         }

@@ -1,11 +1,14 @@
 //! `cryolab facts`: what is captured, from which source, compared how, tolerated why.
 
+mod images;
+
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use serde::Serialize;
 use state::registry::{Kind, NOT_CAPTURED, RULES};
-use state::tolerance::TOLERANCES;
+use state::tolerance;
 
 use crate::print;
 use crate::status::Exit;
@@ -22,11 +25,13 @@ struct Facts {
 #[derive(Serialize)]
 struct Fact {
     #[serde(rename = "name")]
-    pattern: &'static str,
+    pattern: Cow<'static, str>,
     kind: &'static str,
     /// The class within which ids are renamed.
     class: Option<&'static str>,
-    source: &'static str,
+    source: Cow<'static, str>,
+    /// The kernel (or CRIU) since which it is shown.
+    since: &'static str,
     reason: &'static str,
 }
 
@@ -40,7 +45,7 @@ struct Tolerance {
 
 #[derive(Serialize)]
 struct NotCaptured {
-    what: &'static str,
+    what: Cow<'static, str>,
     reason: &'static str,
 }
 
@@ -59,7 +64,9 @@ pub(crate) fn run(json: bool) -> Result<u8, Exit> {
 fn facts() -> Facts {
     let fact = |rule: &state::registry::Rule| {
         let (kind, class) = words(rule.kind);
-        Fact { pattern: rule.pattern, kind, class, source: rule.source, reason: rule.reason }
+        let since = if rule.since.is_empty() { "before 6.1" } else { rule.since };
+        let (source, reason) = (rule.source.into(), rule.reason);
+        Fact { pattern: rule.pattern.into(), kind, class, source, since, reason }
     };
     let tolerance = |it: &state::tolerance::Tolerance| Tolerance {
         pattern: it.pattern,
@@ -67,11 +74,11 @@ fn facts() -> Facts {
         source: it.source,
     };
     let not_captured =
-        |it: &state::registry::NotCaptured| NotCaptured { what: it.what, reason: it.reason };
+        |it: &state::registry::NotCaptured| NotCaptured { what: it.what.into(), reason: it.reason };
     Facts {
-        facts: RULES.iter().map(fact).collect(),
-        tolerances: TOLERANCES.iter().map(tolerance).collect(),
-        not_captured: NOT_CAPTURED.iter().map(not_captured).collect(),
+        facts: RULES.iter().map(fact).chain(images::facts()).collect(),
+        tolerances: tolerance::all().map(tolerance).collect(),
+        not_captured: NOT_CAPTURED.iter().map(not_captured).chain(images::not_captured()).collect(),
     }
 }
 
@@ -92,8 +99,8 @@ fn for_people(facts: &Facts) -> String {
         // Writing to a text cannot fail.
         let _ = writeln!(
             text,
-            "  {:<44} {}{class}; from {}; {}",
-            fact.pattern, fact.kind, fact.source, fact.reason
+            "  {:<44} {}{class}; from {}, since {}; {}",
+            fact.pattern, fact.kind, fact.source, fact.since, fact.reason
         );
     }
     text.push_str("\nTolerated, because it is right:\n");

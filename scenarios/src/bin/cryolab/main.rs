@@ -10,8 +10,10 @@ mod facts;
 mod folder;
 mod images;
 mod lab;
+mod mutants;
 mod news;
 mod places;
+mod report;
 mod rerun;
 mod selection;
 mod status;
@@ -30,9 +32,10 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::E2e(wanted) => e2e::run(&wanted),
-        Command::Report { folder } => e2e::report(&folder),
+        Command::Report(wanted) => report::run(&wanted),
         Command::Images(wanted) => images::run(&wanted.command),
         Command::Lab(wanted) => lab::run(&wanted.command),
+        Command::Mutants(wanted) => mutants::run(&wanted),
         Command::Facts { json } => facts::run(json),
         Command::Bench { name, json } => bench::run(name, json),
     };

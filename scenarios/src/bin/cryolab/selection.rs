@@ -1,6 +1,6 @@
 //! What the user selected: every name is looked up before anything is built or booted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use runner::cell::{Axes, Cell};
 use runner::hook::Hook;
 use runner::names::{self, Unknown};
-use runner::scenario::{self, Story};
+use runner::scenario::{self, Selected, Story};
 use runner::workload::Workload;
 
 use crate::arguments::E2e;
@@ -18,6 +18,9 @@ use crate::supply::Catalogue;
 
 /// The runtimes that there are.
 const RUNTIMES: [&str; 1] = ["cryolab"];
+
+/// The workloads that run when the user names none.
+const WORKLOADS: [&str; 2] = ["counter", "redis"];
 
 /// What is going to run.
 #[derive(Debug)]
@@ -47,22 +50,26 @@ pub(crate) fn select(wanted: &E2e, catalogue: &mut Catalogue) -> Result<Selectio
     let hooks: Vec<Hook> = hooks.collect::<Result<_, _>>().map_err(Exit::usage)?;
     let runtimes = runtimes(&wanted.runtime).map_err(Exit::usage)?;
     let stories = stories(&wanted.scenario).map_err(Exit::usage)?;
-    let workloads = workloads(&wanted.workload)?;
+    let named = !wanted.workload.is_empty();
+    let defaults = || WORKLOADS.map(str::to_owned).to_vec();
+    let workloads = workloads(&if named { wanted.workload.clone() } else { defaults() })?;
+    let left_out = left_out(&stories, &workloads, named)?;
     let modules = wanted.modules.as_deref();
     let (kernels, crius) = catalogue.look_up(&wanted.kernel, modules, &wanted.criu)?;
     let axes = Axes {
         kernels,
         crius,
         runtimes,
-        scenarios: stories.iter().map(|(name, _)| name.clone()).collect(),
+        scenarios: stories.iter().map(|(story, _)| story.name.clone()).collect(),
         workloads: workloads.iter().map(|(name, _)| name.clone()).collect(),
+        left_out,
         repeat: wanted.repeat,
         seed: wanted.seed.unwrap_or_else(another_seed),
         options: options(&hooks),
     };
     Ok(Selection {
         cells: axes.cells(),
-        stories: stories.into_iter().collect(),
+        stories: stories.into_iter().map(|(it, _)| (it.name, it.story)).collect(),
         workloads: workloads.into_iter().collect(),
         hooks: hooks.into(),
     })
@@ -77,13 +84,40 @@ fn runtimes(patterns: &[String]) -> Result<Vec<String>, Unknown> {
     Ok(once_each(chosen, String::as_str))
 }
 
-fn stories(patterns: &[String]) -> Result<Vec<(String, Story)>, Unknown> {
+/// The stories, and whether each was asked for by its name.
+fn stories(patterns: &[String]) -> Result<Vec<(Selected, bool)>, Unknown> {
     let mut chosen = Vec::new();
     for pattern in patterns {
         let selected = scenario::select(scenarios::ALL, pattern)?;
-        chosen.extend(selected.into_iter().map(|it| (it.name, it.story)));
+        chosen.extend(selected.into_iter().map(|it| (it, !names::is_glob(pattern))));
     }
-    Ok(once_each(chosen, |(name, _)| name))
+    // By its name goes before by a glob.
+    chosen.sort_by_key(|(_, by_name)| !by_name);
+    Ok(once_each(chosen, |(it, _)| it.name.as_str()))
+}
+
+/// What makes no sense together is left out of a glob, and refused when both were named.
+fn left_out(
+    stories: &[(Selected, bool)],
+    workloads: &[(String, Chosen)],
+    named: bool,
+) -> Result<BTreeSet<(String, String)>, Exit> {
+    let mut left_out = BTreeSet::new();
+    for (story, by_name) in stories.iter().filter(|(story, _)| story.observed) {
+        for (name, _) in workloads.iter().filter(|(_, it)| it.workload.observer.is_none()) {
+            if *by_name && named {
+                let scenario = &story.name;
+                return Err(Exit::usage(anyhow!(
+                    "scenario {scenario} wants an `observer`, and workload {name} has none"
+                )));
+            }
+            left_out.insert((story.name.clone(), name.clone()));
+        }
+    }
+    if left_out.len() == stories.len() * workloads.len() {
+        return Err(Exit::usage(anyhow!("none of these workloads has an `observer`")));
+    }
+    Ok(left_out)
 }
 
 /// Looks workloads up by name or path.
@@ -156,8 +190,22 @@ mod tests {
     fn what_is_named_twice_runs_once() {
         let names = ["in-place", "reboot", "*"].map(str::to_owned);
         let chosen = stories(&names).expect("known");
-        let chosen: Vec<&str> = chosen.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(chosen, ["in-place", "reboot"]);
+        let chosen: Vec<&str> = chosen.iter().map(|(it, _)| it.name.as_str()).collect();
+        assert_eq!(chosen, ["in-place", "reboot", "in-place/wire-cut"]);
+    }
+
+    #[test]
+    fn a_workload_without_observer_is_left_out_of_a_glob_and_refused_by_name() {
+        let workloads = workloads(&WORKLOADS.map(str::to_owned)).expect("known");
+        let left_out = |scenario: &str, named| {
+            super::left_out(&stories(&[scenario.to_owned()]).expect("known"), &workloads, named)
+        };
+        let pair = ("in-place/wire-cut".to_owned(), "counter".to_owned());
+        assert_eq!(left_out("in-place/*", true).expect("a glob"), [pair.clone()].into());
+        assert_eq!(left_out("in-place/wire-cut", false).expect("a default"), [pair].into());
+        let error = left_out("in-place/wire-cut", true).expect_err("by name").error.to_string();
+        assert!(error.contains("workload counter has none"), "{error}");
+        assert!(left_out("in-place", true).expect("no observer wanted").is_empty());
     }
 
     #[test]

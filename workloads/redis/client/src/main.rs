@@ -2,7 +2,8 @@
 //!
 //! `redis-client fill ADDRESS:PORT` writes keys of every type into an empty database, and what
 //! must stay as it is about the server. `redis-client check ADDRESS:PORT` looks at every key and at
-//! the server, then goes on working with them. Like all witnesses it prints one line
+//! the server, then goes on working with them. `redis-client watch ADDRESS:PORT` keeps one
+//! connection and tells what befell it, see [`watch`]. Like all witnesses it prints one line
 //! `lost: NAME: expected X, found Y` for each thing that is not as it was, and as its last line
 //! `verdict: intact` or `verdict: N lost`; it ends with 0 or 1, or with 2 when the server cannot be
 //! reached or was never filled.
@@ -12,6 +13,7 @@ mod dataset;
 mod fill;
 mod lost;
 mod server;
+mod watch;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -39,8 +41,11 @@ fn main() -> ExitCode {
 /// Does what the arguments say, and returns how many things were lost.
 fn run(arguments: &[String]) -> Result<usize> {
     let [verb, address] = arguments else {
-        bail!("usage: redis-client fill|check ADDRESS:PORT");
+        bail!("usage: redis-client fill|check|watch ADDRESS:PORT");
     };
+    if verb == "watch" {
+        return watch::watch(address).map(|()| 0);
+    }
     let mut connection = connect(address)?;
     match verb.as_str() {
         "fill" => {
@@ -55,7 +60,7 @@ fn run(arguments: &[String]) -> Result<usize> {
             }
             Ok(lost.count())
         }
-        other => bail!("unknown command `{other}`: use fill or check"),
+        other => bail!("unknown command `{other}`: use fill, check or watch"),
     }
 }
 

@@ -58,7 +58,7 @@ impl Twin {
         let mut arguments: Vec<_> = words.map(|word| apart(word, folder.path())).collect();
         arguments.extend(store(folder.path()).await?);
         let twin = Twin { program, arguments, folder };
-        let boot = Duration::from_secs(machine.boot_deadline_s);
+        let boot = machine.boot_deadline();
         timeout(boot + PATIENCE, twin.save()).await.context("saving it took too long")??;
         Ok(twin)
     }

@@ -72,7 +72,7 @@ impl Vng {
         }
         let name = install::VNG;
         progress.note(&format!("{name}, as it comes, with {}", arguments.join(" ")));
-        let patience = Duration::from_secs(machine.boot_deadline_s);
+        let patience = machine.boot_deadline();
         let folder = tempfile::tempdir().context("a temporary folder")?;
         Ok(Vng { installed, kernel, arguments, patience, folder })
     }

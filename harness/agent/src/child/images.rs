@@ -1,0 +1,26 @@
+//! What CRIU's images say about a pod.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use criu::image::Schema;
+use engine::Engine;
+use model::Capture;
+use model::message::ImagesOf;
+
+/// Descriptors of the messages of the CRIU under test.
+const SCHEMA: &str = "/criu/schema.binpb";
+
+/// Reads the images; those of a dump made for this only are gone afterwards.
+pub(super) fn images(engine: &Engine, pod: &str, of: ImagesOf) -> anyhow::Result<Capture> {
+    let bytes = fs_err::read(Path::new(SCHEMA))?;
+    let schema = Schema::from_descriptor_set(&bytes).with_context(|| format!("schema {SCHEMA}"))?;
+    Ok(match of {
+        ImagesOf::Checkpoint => state::images::read(&engine.images(pod)?, &schema)?,
+        ImagesOf::AnotherDump { deadline_ms } => {
+            let dump = engine.dump_again(pod, Duration::from_millis(deadline_ms))?;
+            state::images::read(dump.containers(), &schema)?
+        }
+    })
+}

@@ -1,0 +1,126 @@
+//! A socket to the kernel's tables, and dumps of them.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv, send};
+
+use crate::error::{Error, Result};
+use crate::sys;
+
+/// Length of `struct nlmsghdr`.
+const HEADER: usize = 16;
+
+/// The kernel makes the parts of a dump no larger than this (net/netlink/af_netlink.c).
+const PART: usize = 32 << 10;
+
+/// A table changed while it was told. All of it is asked for again, so often at most.
+const ATTEMPTS: u32 = 8;
+
+const NLM_F_DUMP_INTR: u16 = 0x10;
+
+/// A netlink socket in the network namespace of the thread that opened it.
+#[derive(Debug)]
+pub(crate) struct Netlink {
+    socket: OwnedFd,
+    family: &'static str,
+    buffer: Vec<u8>,
+}
+
+/// A message of the kernel: what follows `struct nlmsghdr`.
+pub(crate) type Message = Vec<u8>;
+
+/// How a dump went on.
+enum Told {
+    More,
+    All,
+    Changed,
+}
+
+impl Netlink {
+    /// Opens one, of a family that netlink(7) has.
+    pub(crate) fn open(protocol: i32, family: &'static str) -> Result<Self> {
+        let opened = sys::netlink(protocol);
+        let socket = opened.map_err(|error| Error::call("netlink", family, error))?;
+        Ok(Netlink { socket, family, buffer: vec![0; PART] })
+    }
+
+    /// All messages of a dump; nothing where the kernel does not know the question.
+    pub(crate) fn dump(&mut self, kind: u16, body: &[u8]) -> Result<Option<Vec<Message>>> {
+        for _ in 0..ATTEMPTS {
+            match self.dump_once(kind, body) {
+                Ok(Some(messages)) => return Ok(Some(messages)),
+                Ok(None) => {}
+                Err(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ENOENT | Errno::EAFNOSUPPORT) => {
+                    return Ok(None);
+                }
+                Err(errno) => return Err(self.failed(kind, errno)),
+            }
+        }
+        Err(self.failed(kind, Errno::EAGAIN))
+    }
+
+    fn failed(&self, kind: u16, errno: Errno) -> Error {
+        Error::call("netlink", format!("{} dump {kind}", self.family), errno)
+    }
+
+    /// Nothing when the table changed meanwhile.
+    fn dump_once(&mut self, kind: u16, body: &[u8]) -> nix::Result<Option<Vec<Message>>> {
+        const DUMP: u16 = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
+        let mut request = Vec::with_capacity(HEADER + body.len());
+        request.extend(((HEADER + body.len()) as u32).to_ne_bytes());
+        request.extend(kind.to_ne_bytes());
+        request.extend(DUMP.to_ne_bytes());
+        request.extend([0; 8]);
+        request.extend_from_slice(body);
+        send(self.socket.as_raw_fd(), &request, MsgFlags::empty())?;
+        let (mut messages, mut changed) = (Vec::new(), false);
+        loop {
+            match self.part(&mut messages)? {
+                Told::More => {}
+                Told::Changed => changed = true,
+                Told::All => return Ok((!changed).then_some(messages)),
+            }
+        }
+    }
+
+    fn part(&mut self, messages: &mut Vec<Message>) -> nix::Result<Told> {
+        let got = recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty())?;
+        let (mut rest, mut told) = (&self.buffer[..got], Told::More);
+        while rest.len() >= HEADER {
+            let length = (u32_at(rest, 0) as usize).clamp(HEADER, rest.len());
+            let body = &rest[HEADER..length];
+            if u16_at(rest, 6) & NLM_F_DUMP_INTR != 0 {
+                told = Told::Changed;
+            }
+            match i32::from(u16_at(rest, 4)) {
+                libc::NLMSG_DONE | libc::NLMSG_ERROR => return end(body, &told),
+                libc::NLMSG_NOOP => {}
+                _ => messages.push(body.to_vec()),
+            }
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Ok(told)
+    }
+}
+
+/// A dump's end has a negative error number, or zero. That the table changed may be told there.
+fn end(body: &[u8], told: &Told) -> nix::Result<Told> {
+    match u32_at(body, 0).cast_signed() {
+        0 if matches!(told, Told::Changed) => Err(Errno::EINTR),
+        code if code >= 0 => Ok(Told::All),
+        code => Err(Errno::from_raw(code.wrapping_neg())),
+    }
+}
+
+/// The number at a place, as this machine writes it; what is not there reads as zero.
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    let bytes = bytes.get(at..at + 2).and_then(|bytes| bytes.try_into().ok());
+    u16::from_ne_bytes(bytes.unwrap_or_default())
+}
+
+/// The number at a place, as this machine writes it; what is not there reads as zero.
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+    u32::from_ne_bytes(bytes.unwrap_or_default())
+}
