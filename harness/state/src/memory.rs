@@ -3,6 +3,7 @@
 //! Pages are read from the tasks themselves, not from images. A page that was never touched is
 //! not read, since reading would make it exist. Memory use is bounded by one buffer.
 
+mod markers;
 mod pages;
 mod private;
 mod shared;

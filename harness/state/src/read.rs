@@ -29,10 +29,16 @@ pub(crate) fn text(path: impl AsRef<Path>) -> Result<String> {
 /// The text of a file, or nothing when the kernel has no such file or refuses to show it.
 pub(crate) fn text_if_shown(path: impl AsRef<Path>) -> Result<Option<String>> {
     let path = path.as_ref();
-    match whole(path) {
-        Ok(bytes) => Ok(Some(lossless(&bytes))),
+    let bytes = shown(whole(path)).map_err(|error| Error::read(path, error))?;
+    Ok(bytes.map(|bytes| lossless(&bytes)))
+}
+
+/// What was read, or nothing when the kernel has no such file or refuses to show it.
+pub(crate) fn shown<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
         Err(error) if not_shown(&error) => Ok(None),
-        Err(error) => Err(Error::read(path, error)),
+        Err(error) => Err(error),
     }
 }
 
@@ -59,20 +65,6 @@ pub(crate) fn names(path: impl AsRef<Path>) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
-}
-
-/// Names in a folder in order, and whether each is a folder itself.
-pub(crate) fn entries(path: impl AsRef<Path>) -> Result<Vec<(String, bool)>> {
-    let path = path.as_ref();
-    let failed = |source| Error::read(path, source);
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let is_folder = entry.file_type().map_err(failed)?.is_dir();
-        entries.push((entry.file_name().to_string_lossy().into_owned(), is_folder));
-    }
-    entries.sort();
-    Ok(entries)
 }
 
 /// Names in a folder that are numbers, in the order of the numbers.

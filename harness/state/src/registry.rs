@@ -14,6 +14,7 @@ mod lines;
 mod memory;
 mod netlink;
 mod network;
+mod node_sysctls;
 mod not_captured;
 mod pod;
 mod sockets;

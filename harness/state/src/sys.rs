@@ -266,6 +266,15 @@ pub(crate) fn owner(fd: BorrowedFd<'_>) -> Result<(i32, i32)> {
     Ok((owner[0], owner[1]))
 }
 
+/// How long what is written to a file is expected to live (F_GET_RW_HINT); belongs to its inode.
+pub(crate) fn rw_hint(fd: BorrowedFd<'_>) -> Result<u64> {
+    const F_GET_RW_HINT: i32 = 1035;
+    let mut hint = 0u64;
+    // SAFETY: F_GET_RW_HINT writes one word of 64 bits.
+    checked(unsafe { libc::fcntl(fd.as_raw_fd(), F_GET_RW_HINT, &raw mut hint) }.into())?;
+    Ok(hint)
+}
+
 /// A traced thread's registration of its rseq area.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

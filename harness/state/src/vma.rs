@@ -56,9 +56,17 @@ impl Vma {
             || self.name == "[vsyscall]"
     }
 
-    /// Backed by memory alone: shared anonymous, memfd, or System V.
+    /// Backed by memory alone: shared anonymous, memfd, or System V, in pages of any size.
     pub(crate) fn shmem(&self) -> bool {
-        ["/dev/zero (deleted)", "/memfd:", "/SYSV"].iter().any(|head| self.name.starts_with(head))
+        ["/dev/zero (deleted)", "/anon_hugepage", "/memfd:", "/SYSV"]
+            .iter()
+            .any(|head| self.name.starts_with(head))
+    }
+
+    /// Private memory in huge pages and of no file: the kernel makes up an object for it, but an
+    /// untouched page reads as zero, and would be taken from the node's few by the reading.
+    pub(crate) fn huge_anonymous(&self) -> bool {
+        !self.shared() && self.name.starts_with("/anon_hugepage")
     }
 
     /// What a person calls it.

@@ -225,3 +225,16 @@ fn two_swapped_sockets_are_named() {
         ]
     );
 }
+
+#[test]
+fn a_timer_that_was_off_may_not_run_and_one_that_ran_may_have_ended() {
+    let timer = |ns| {
+        let facts = BTreeMap::from([("task.1.fd.3.it_value".to_owned(), Value::Clock { ns })]);
+        Capture { facts, ..Capture::default() }
+    };
+    let differences = |before, after| {
+        state::compare(&timer(before), &timer(after), 1_000_000_000).kernel.differences
+    };
+    assert_eq!(differences(0, 1)[0].fact, "task.1.fd.3.it_value");
+    assert!(differences(5, 0).is_empty() && differences(0, 0).is_empty());
+}

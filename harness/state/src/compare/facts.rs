@@ -86,10 +86,14 @@ fn differ(
         ) if class == after_class => renaming.conflict(name, class, before, after),
         (Some(Value::Clock { ns: before }), Some(Value::Clock { ns: after })) => {
             let bound = passed_ns.saturating_add(GRANULARITY_NS);
-            (before.abs_diff(*after) > bound).then(|| Difference {
-                rule: Some(format!("may move by at most {}", seconds(bound))),
-                ..plain(name, was, is)
-            })
+            let rule = if *before == 0 && *after != 0 {
+                // A timer that is off says zero; an armed one never does, see timerfd_gettime(2).
+                Some("what is off does not start by itself".to_owned())
+            } else {
+                let far = before.abs_diff(*after) > bound;
+                far.then(|| format!("may move by at most {}", seconds(bound)))
+            };
+            rule.map(|rule| Difference { rule: Some(rule), ..plain(name, was, is) })
         }
         _ => (was != is).then(|| plain(name, was, is)),
     }

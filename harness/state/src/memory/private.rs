@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use model::PageObject;
 
 use super::PAGE;
+use super::markers::markers;
 use super::pages::{CHUNK, Collected};
 use crate::error::{Error, Result};
 use crate::facts::Facts;
@@ -63,9 +64,11 @@ impl Space {
     /// Cuts a mapping into what must be read and what was never touched.
     fn extents(&self, vma: &Vma) -> Result<Vec<(u64, u64, bool)>> {
         if vma.untouched() {
-            return Ok(vec![(vma.start, vma.end, false)]);
+            let markers = markers(&self.pagemap, vma.start, vma.end);
+            let failed = |errno| Error::call("PAGEMAP_SCAN", self.pid.to_string(), errno);
+            return Ok(between(vma, &markers.map_err(failed)?));
         }
-        if !vma.anonymous() {
+        if !vma.anonymous() && !vma.huge_anonymous() {
             return Ok(vec![(vma.start, vma.end, true)]);
         }
         let mut extents: Vec<(u64, u64, bool)> = Vec::new();
@@ -131,6 +134,17 @@ impl Space {
             }
         }
     }
+}
+
+/// Cuts a mapping that nobody has touched at the guards in it.
+fn between(vma: &Vma, guards: &[(u64, u64)]) -> Vec<(u64, u64, bool)> {
+    let (mut extents, mut at) = (Vec::new(), vma.start);
+    for &(start, end) in guards {
+        extents.extend([(at, start, false), (start, end, true)]);
+        at = end;
+    }
+    extents.push((at, vma.end, false));
+    extents
 }
 
 /// Whether a page is present (bit 63) or swapped out (bit 62), see pagemap in proc(5).

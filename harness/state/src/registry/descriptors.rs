@@ -85,6 +85,7 @@ pub(super) const OPEN_FILE: &[&[Rule]] = &[
     lines!("task.*.fd.*.", FCNTL_CALL;
         Exact, "", STATE => "f_getsig", "f_getlease", "f_getpipe_sz", "f_getown";
         Exact, "3.17", STATE => "f_get_seals";
+        Exact, "4.13", STATE => "f_get_rw_hint";
     ),
     lines!("task.*.fd.*.", "/proc/PID/fd";
         Exact, "", STATE => "type", "path";

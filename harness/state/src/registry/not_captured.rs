@@ -1,6 +1,7 @@
 //! What is not captured, and why.
 
 use super::lines::{HISTORY, RESIDENCY};
+use super::node_sysctls::{FS, KERNEL, VM};
 
 /// Something that the kernel shows and that is not captured.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +13,9 @@ pub struct NotCaptured {
     /// Patterns of the [entries](super::Entry) that this is about, as `SOURCE WORD`.
     pub entries: &'static [&'static str],
 }
+
+/// Why a sysctl of the node is left out.
+const NODE: &str = "of the whole node, not of the pod";
 
 /// The source of socket options, with the blank before the option's name.
 macro_rules! option {
@@ -308,7 +312,12 @@ pub const NOT_CAPTURED: &[NotCaptured] = &[
         &[concat!(option!(), "mptcp_*")],
         "CRIU refuses such sockets, so none can come back",
     ),
-    not("holes of files", &[], "a hole reads as zeroes, and is compared as such"),
+    not(
+        "holes of files",
+        &[],
+        "a hole reads as zeroes, and is compared as such; the engine's own archive makes every \
+         64 KiB of zeroes a hole and fills all smaller ones, so that where holes are is not kept",
+    ),
     not("messages of POSIX queues", &[], "receiving takes them away"),
     not(
         "bytes that TCP has sent and that are not acknowledged",
@@ -331,10 +340,30 @@ pub const NOT_CAPTURED: &[NotCaptured] = &[
         "shown to the task itself only; the images have what CRIU knows of it",
     ),
     not(
-        "/proc/sys/kernel/ns_last_pid, pid_max, cap_last_cap, /proc/sys/user",
-        &["/proc/sys/user *"],
-        "shown to members of the pid or user namespace only, and limits of the node otherwise",
+        "/proc/sys/kernel/ns_last_pid, pid_max, vm/memfd_noexec, /proc/sys/user",
+        &[
+            "/proc/sys/kernel ns_last_pid",
+            "/proc/sys/kernel pid_max",
+            "/proc/sys/vm memfd_noexec",
+            "/proc/sys/user *",
+        ],
+        "of the pid or user namespace, and shown to its members only",
     ),
+    not(
+        "/proc/sys/kernel/hostname, domainname, osrelease, ostype, version, cap_last_cap",
+        &[
+            "/proc/sys/kernel hostname",
+            "/proc/sys/kernel domainname",
+            "/proc/sys/kernel osrelease",
+            "/proc/sys/kernel ostype",
+            "/proc/sys/kernel version",
+            "/proc/sys/kernel cap_last_cap",
+        ],
+        "the names are compared by uname(2); the rest is the kernel that runs",
+    ),
+    not("sysctls of the kernel", KERNEL, NODE),
+    not("sysctls of memory", VM, NODE),
+    not("sysctls of file systems", FS, NODE),
     not(
         "other sysctls",
         &[
@@ -342,11 +371,8 @@ pub const NOT_CAPTURED: &[NotCaptured] = &[
             "/proc/sys/crypto *",
             "/proc/sys/debug *",
             "/proc/sys/dev *",
-            "/proc/sys/fs *",
             "/proc/sys/sunrpc *",
-            "/proc/sys/vm *",
-            "/proc/sys/kernel *",
         ],
-        "the node's own, and no namespace's",
+        NODE,
     ),
 ];

@@ -92,6 +92,7 @@ pub(super) const TCP: &[Rule] = lines!("task.*.fd.*.socket.", OPTION;
     Exact, "5.4", STATE => "tcp_tx_delay";
     Exact, "6.15", STATE => "tcp_is_mptcp", "tcp_rto_max_ms", "tcp_rto_min_us", "tcp_delack_max_us";
     Moment, "", "the kernel moves it with the traffic, see tcp(7)" => "tcp_quickack";
+    Exact, "", STATE => "unconnected.tcp_maxseg";
     Moment, "", PATH => "tcp_maxseg";
 );
 

@@ -91,6 +91,10 @@ impl OpenFile<'_> {
                 Err(error) => return Err(self.failed("fcntl")(error)),
             }
         }
+        // Not of files that are opened with O_PATH, nor on kernels that lack it.
+        if let Ok(hint) = sys::rw_hint(file.as_fd()) {
+            facts.put(format!("{}.f_get_rw_hint", self.name), hint);
+        }
         match sys::owner(file.as_fd()) {
             Ok((kind, id)) => {
                 let owner = format!("{kind}:{}", self.pod.inner(id));

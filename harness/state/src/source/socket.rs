@@ -85,7 +85,10 @@ fn options(
                 Shape::Credentials => credentials(open, &value),
                 Shape::TcpInfo => tcp_info(&value),
             };
-            facts.put(format!("{name}.{}", option.name), text);
+            // Without a peer there is no path to estimate: it is what somebody has set.
+            let set = option.name == "tcp_maxseg" && sys::socket_name(socket, true).is_err();
+            let place = if set { "unconnected." } else { "" };
+            facts.put(format!("{name}.{place}{}", option.name), text);
         }
     }
 }

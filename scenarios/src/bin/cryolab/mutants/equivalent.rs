@@ -21,9 +21,15 @@ const fn line(mutant: &'static str, why: &'static str, source: &'static str) -> 
 
 const TABLE: &[Line] = &[
     line(
-        "inventory/inventory_entry.dump_*",
-        "it says when and by which run the dump was made; restore reads neither",
-        "CRIU criu/image.c, check_img_inventory()",
+        "inventory/inventory_entry.dump_uptime/*",
+        "it says when the dump was made, for a later dump that builds on it",
+        "CRIU criu/mem.c, detect_pid_reuse()",
+    ),
+    line(
+        "inventory/inventory_entry.dump_criu_run_id/*",
+        "it names the nft table that locks CRIU's own network: the engine's pods bring their network \
+         along, and their link is gated by the engine",
+        "CRIU criu/netfilter.c, nftables_get_table()",
     ),
     line(
         "timens/timens_entry.*.tv_nsec/value",
@@ -31,9 +37,15 @@ const TABLE: &[Line] = &[
         "state, the kind clock; CRIU criu/timens.c, prepare_timens()",
     ),
     line(
-        "*.v?sec/value",
-        "a nano- or microsecond of what is left of a timer, which runs on: more has passed",
-        "state, the kind clock; timerfd_gettime(2)",
+        "ids/task_kobj_ids_entry.vm_id/value",
+        "only the dump writes it: restore never looks at it",
+        "CRIU criu/cr-dump.c, dump_task_kobj_ids(), the one place that names it",
+    ),
+    line(
+        "ids/task_kobj_ids_entry.time_ns_id/gone",
+        "of a pod in the node's time namespace: CRIU then reads timens-0.img, with the id or without \
+         it, and what the clocks read is compared",
+        "CRIU criu/cr-restore.c, `prepare_timens(0)`",
     ),
     line(
         "pagemap/pagemap_entry.*",

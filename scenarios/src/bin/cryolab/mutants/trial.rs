@@ -103,7 +103,8 @@ async fn in_fork(
         let mut operation = scene.operation.in_fork(guest);
         match scene::reach(&mut operation, Phase::PreResume).await {
             Ok(_) => {}
-            Err(vm::Error::Failure { failure, .. }) if failure.cause != Cause::Broken => {
+            // Whoever's fault it calls itself: with the images as they were, it is restored.
+            Err(vm::Error::Failure { failure, .. }) => {
                 return Ok(Came::Refused(first_line(&failure.message)));
             }
             Err(error) => return Err(error.into()),
