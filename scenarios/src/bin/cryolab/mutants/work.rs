@@ -148,7 +148,7 @@ fn unnoticed(mutant: &Mutant, found: &Found) -> (Outcome, Vec<String>, String) {
     match found.spoiled.first_key_value() {
         Some((fact, value)) => {
             let why = format!(
-                "CRIU does not restore from it: the image said {fact} = {value}, and the restored \
+                "it leaves no trace in the restored pod: its images said {fact} = {value}, and the \
                  pod, dumped again, says what the unspoiled one says"
             );
             (Outcome::Equivalent, Vec::new(), why)
