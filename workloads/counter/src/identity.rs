@@ -47,7 +47,7 @@ pub(crate) fn set_up(place: &Place) -> io::Result<()> {
     let work = place.path("work");
     enter(&work).context(work.display())?;
     umask(Mode::from_bits_truncate(0o027));
-    process::set_nice(5).context("nice")?;
+    process::set_nice(3).context("nice")?;
     fs::write("/proc/self/oom_score_adj", "321").context("oom_score_adj")?;
     prctl::set_child_subreaper(true).context("child subreaper")?;
     lower(Resource::RLIMIT_NOFILE, 300)?;

@@ -130,7 +130,7 @@ fn number(hexadecimal: &str) -> u64 {
 
 #[rstest]
 #[case(lower_a_limit, "lost: identity.rlimit.nofile: expected ")]
-#[case(renice, "lost: identity.nice: expected \"5\", found \"17\"")]
+#[case(renice, "lost: identity.nice: expected \"3\", found \"17\"")]
 #[case(change_the_oom_score, "lost: identity.oom_score_adj: expected \"321\", found \"500\"")]
 #[case(drain_the_pipe, "lost: pipes.pipe.unread: expected 10000, found 0")]
 #[case(append_to_the_journal, "lost: files.journal.")]
