@@ -153,6 +153,12 @@ pub struct Difference {
 }
 
 impl Difference {
+    /// Something that is there before and after, and is not the same.
+    pub(crate) fn of(fact: String, before: &str, after: String) -> Self {
+        let (before, after) = (Some(before.to_owned()), Some(after));
+        Difference { fact, before, after, ..Difference::default() }
+    }
+
     /// In words, on one line: what, before, after.
     #[must_use]
     pub fn in_words(&self) -> String {

@@ -33,10 +33,10 @@ fn files(proc: &Path, shown: &mut Shown) -> anyhow::Result<()> {
     for name in names(proc)? {
         shown.add(&format!("/proc/PID/{name}"), "", &proc.join(&name).display().to_string());
     }
-    lines(&proc.join("status"), |line| {
+    for line in fs::read_to_string(proc.join("status"))?.lines() {
         let (key, value) = line.split_once(':').unwrap_or((line, ""));
         shown.add("/proc/PID/status", &key.to_lowercase(), value);
-    });
+    }
     let stat = fs::read_to_string(proc.join("stat"))?;
     let values = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
     for (index, value) in values.split_whitespace().enumerate() {

@@ -98,10 +98,5 @@ impl Stage {
 }
 
 fn not_dumped(why: String) -> Difference {
-    Difference {
-        fact: DUMPED.to_owned(),
-        before: Some("CRIU dumps the pod".to_owned()),
-        after: Some(why),
-        ..Difference::default()
-    }
+    Difference::of(DUMPED.to_owned(), "CRIU dumps the pod", why)
 }

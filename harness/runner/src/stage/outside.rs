@@ -229,13 +229,7 @@ fn no_report(why: String) -> Difference {
 }
 
 fn difference(name: &str, before: &str, after: String) -> Difference {
-    let fact = format!("outside.{name}");
-    Difference {
-        fact,
-        before: Some(before.to_owned()),
-        after: Some(after),
-        ..Difference::default()
-    }
+    Difference::of(format!("outside.{name}"), before, after)
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ fn losses(who: &str, ended: &Ended) -> Vec<Difference> {
     let mut lost: Vec<Difference> = lines.map(|line| loss(who, line)).collect();
     if lost.is_empty() && ended.code != 0 {
         let said = last_line(&ended.stderr, &ended.stdout);
-        lost.push(difference(
+        lost.push(Difference::of(
             format!("self.{who}"),
             "exit code 0",
             format!("exit code {}{said}", ended.code),
@@ -138,16 +138,7 @@ fn losses(who: &str, ended: &Ended) -> Vec<Difference> {
 fn loss(who: &str, line: &str) -> Difference {
     let (name, words) = line.split_once(": ").unwrap_or((line, "lost"));
     let name: Vec<&str> = name.split_whitespace().collect();
-    difference(format!("self.{who}.{}", name.join("-")), "intact", words.to_owned())
-}
-
-fn difference(fact: String, before: &str, after: String) -> Difference {
-    Difference {
-        fact,
-        before: Some(before.to_owned()),
-        after: Some(after),
-        ..Difference::default()
-    }
+    Difference::of(format!("self.{who}.{}", name.join("-")), "intact", words.to_owned())
 }
 
 #[cfg(test)]

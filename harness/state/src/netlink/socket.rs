@@ -30,13 +30,6 @@ pub(crate) struct Netlink {
 /// A message of the kernel: what follows `struct nlmsghdr`.
 pub(crate) type Message = Vec<u8>;
 
-/// How a dump went on.
-enum Told {
-    More,
-    All,
-    Changed,
-}
-
 impl Netlink {
     /// Opens one, of a family that netlink(7) has.
     pub(crate) fn open(protocol: i32, family: &'static str) -> Result<Self> {
@@ -75,40 +68,43 @@ impl Netlink {
         request.extend_from_slice(body);
         send(self.socket.as_raw_fd(), &request, MsgFlags::empty())?;
         let (mut messages, mut changed) = (Vec::new(), false);
-        loop {
-            match self.part(&mut messages)? {
-                Told::More => {}
-                Told::Changed => changed = true,
-                Told::All => return Ok((!changed).then_some(messages)),
-            }
-        }
+        while !self.part(&mut messages, &mut changed)? {}
+        Ok((!changed).then_some(messages))
     }
 
-    fn part(&mut self, messages: &mut Vec<Message>) -> nix::Result<Told> {
-        let got = recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty())?;
-        let (mut rest, mut told) = (&self.buffer[..got], Told::More);
+    /// Takes a part of a dump, and says whether it was the last.
+    fn part(&mut self, messages: &mut Vec<Message>, changed: &mut bool) -> nix::Result<bool> {
+        let got = self.receive()?;
+        let mut rest = &self.buffer[..got];
         while rest.len() >= HEADER {
             let length = (u32_at(rest, 0) as usize).clamp(HEADER, rest.len());
             let body = &rest[HEADER..length];
-            if u16_at(rest, 6) & NLM_F_DUMP_INTR != 0 {
-                told = Told::Changed;
-            }
+            *changed |= u16_at(rest, 6) & NLM_F_DUMP_INTR != 0;
             match i32::from(u16_at(rest, 4)) {
-                libc::NLMSG_DONE | libc::NLMSG_ERROR => return end(body, &told),
+                libc::NLMSG_DONE | libc::NLMSG_ERROR => return end(body).map(|()| true),
                 libc::NLMSG_NOOP => {}
                 _ => messages.push(body.to_vec()),
             }
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }
-        Ok(told)
+        Ok(false)
+    }
+
+    /// A signal is no reason to leave the rest of a dump behind.
+    fn receive(&mut self) -> nix::Result<usize> {
+        loop {
+            match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
+                Err(Errno::EINTR) => {}
+                got => return got,
+            }
+        }
     }
 }
 
-/// A dump's end has a negative error number, or zero. That the table changed may be told there.
-fn end(body: &[u8], told: &Told) -> nix::Result<Told> {
+/// A dump's end has a negative error number, or zero.
+fn end(body: &[u8]) -> nix::Result<()> {
     match u32_at(body, 0).cast_signed() {
-        0 if matches!(told, Told::Changed) => Err(Errno::EINTR),
-        code if code >= 0 => Ok(Told::All),
+        code if code >= 0 => Ok(()),
         code => Err(Errno::from_raw(code.wrapping_neg())),
     }
 }
