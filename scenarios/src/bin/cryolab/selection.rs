@@ -196,15 +196,28 @@ mod tests {
 
     #[test]
     fn a_workload_without_observer_is_left_out_of_a_glob_and_refused_by_name() {
-        let workloads = workloads(&WORKLOADS.map(str::to_owned)).expect("known");
+        // Of their own: the repository's have binaries, which need not be built yet.
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, rest: &str| {
+            let of_it = folder.path().join(name);
+            let text = format!("name = {name:?}\nsummary = \"-\"\ncommand = [\"/{name}\"]\n{rest}");
+            std::fs::create_dir(&of_it).expect("a folder");
+            std::fs::write(of_it.join("client"), "#!/bin/sh\n").expect("written");
+            std::fs::write(of_it.join("workload.toml"), text).expect("written");
+            of_it.display().to_string()
+        };
+        let plain = "packages = [\"dash\"]\n[ready]\nport = 80\n";
+        let watched = format!("{plain}[observer]\nbinary = \"client\"\ncommand = []\n");
+        let both = [write("plain", plain), write("watched", &watched)];
+        let workloads = workloads(&both).expect("known");
         let left_out = |scenario: &str, named| {
             super::left_out(&stories(&[scenario.to_owned()]).expect("known"), &workloads, named)
         };
-        let pair = ("in-place/wire-cut".to_owned(), "counter".to_owned());
+        let pair = ("in-place/wire-cut".to_owned(), "plain".to_owned());
         assert_eq!(left_out("in-place/*", true).expect("a glob"), [pair.clone()].into());
         assert_eq!(left_out("in-place/wire-cut", false).expect("a default"), [pair].into());
         let error = left_out("in-place/wire-cut", true).expect_err("by name").error.to_string();
-        assert!(error.contains("workload counter has none"), "{error}");
+        assert!(error.contains("workload plain has none"), "{error}");
         assert!(left_out("in-place", true).expect("no observer wanted").is_empty());
     }
 
