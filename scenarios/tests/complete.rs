@@ -106,6 +106,7 @@ impl Found {
             None => Some("no line of the registry"),
             Some(Known::Captured(_)) => capture
                 .filter(|capture| always_seen(&entry) && !holds(capture, word))
+                .filter(|capture| !is_not_offered(capture, word))
                 .map(|_| "no fact of the capture"),
             Some(_) => None,
         };
@@ -128,6 +129,12 @@ fn always_seen(entry: &Entry) -> bool {
 fn holds(capture: &Capture, word: &str) -> bool {
     let pattern = format!("*.{}", word.replace('.', ".*"));
     capture.facts.keys().any(|fact| matches(&pattern, within_container(fact)))
+}
+
+/// Whether the capture says that this kernel cannot show it of a pod, though it does of the node.
+fn is_not_offered(capture: &Capture, word: &str) -> bool {
+    let end = format!(".{word}");
+    capture.not_offered.keys().any(|pattern| pattern.ends_with(&end))
 }
 
 /// What a kernel shows of a workload's pod, and what a capture of the same moment holds.

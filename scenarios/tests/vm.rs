@@ -62,8 +62,41 @@ fn one_spoiled_bit_in_an_image_is_one_differing_page() {
     let memory = &run.cell()["levels"]["memory"];
     assert_eq!((run.code, memory["differing"].as_u64()), (Some(1), Some(1)), "{}", run.reason());
     assert_eq!(run.cell()["outcome"], "diverged");
+    let source = memory["differences"][0]["bytes"]["source"].as_str().unwrap_or_default();
+    assert!(source.ends_with("holds what came back, not what was captured"), "{memory}");
     let folder = run.folder.path().join("cells").join(run.cell()["name"].as_str().expect("a name"));
     assert!(folder.join("checkpoint.tar.zst").exists(), "artefacts of a regression are kept");
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn the_bytes_of_pages_that_came_back_different_are_shown() {
+    let spoil = Script::new(
+        r#"#!/bin/sh
+        set -e
+        pid=${CRYOLAB_PIDS%% *}
+        for mapping in '[[]heap[]]' '/SYSV.*' '/memfd:/dev/zero.*' 'r-xp .*/counter'; do
+            at=$((0x$(grep "$mapping\$" /proc/$pid/maps | head -n 1 | cut -d - -f 1) + 0x148))
+            byte=$(dd if=/proc/$pid/mem bs=1 skip=$at count=1 | od -An -tu1)
+            printf "\\$(printf %03o $((byte ^ 16)))" | dd of=/proc/$pid/mem bs=1 seek=$at conv=notrunc
+        done
+        "#,
+    );
+    let run = quick(&["--hook", &spoil.at("pre-resume")]);
+    let memory = &run.cell()["levels"]["memory"];
+    assert_eq!((run.code, memory["differing"].as_u64()), (Some(1), Some(4)), "{}", run.reason());
+    for difference in memory["differences"].as_array().expect("a list") {
+        let bytes = &difference["bytes"];
+        assert_eq!(bytes["differing"], 1, "{difference}");
+        assert!(bytes["first"].as_str().is_some_and(|at| at.ends_with("148")), "{difference}");
+        let byte = |side: &str| u8::from_str_radix(bytes[side]["hex"].as_str()?, 16).ok();
+        assert_eq!(byte("before").map(|byte| byte ^ 16), byte("after"), "{difference}");
+    }
+    assert!(memory["reason"].as_str().is_some_and(|it| it.contains(": 1 byte differs, at 0x")));
+    let folder = run.folder.path().display().to_string();
+    let report = cryolab(&["report", &folder, "--cell", "*"]).output().expect("a report");
+    let drawn = String::from_utf8_lossy(&report.stdout);
+    assert_eq!(drawn.matches(": 1 byte differs, the first at 0x").count(), 4, "{drawn}");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod engine;
 mod images;
 mod order;
+mod pages;
 mod parent;
 mod socket;
 

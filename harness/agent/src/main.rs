@@ -43,9 +43,6 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Face {
-    /// Carry out one order of the agent, whose socket is the standard input.
-    #[command(hide = true)]
-    Engine,
     /// Look into CRIU's image files.
     Image(image::Arguments),
     /// List what this kernel shows about tasks, entry by entry.
@@ -63,18 +60,24 @@ fn main() -> ExitCode {
     if std::process::id() == 1 {
         return init::main();
     }
-    let done = match Arguments::parse().face {
-        Face::Engine => child::main(),
-        Face::Image(arguments) => image::main(&arguments),
-        Face::Shows(arguments) => shows::main(&arguments),
-        Face::Spoil(arguments) => spoil::main(&arguments),
-        Face::Pump(arguments) => pump::main(&arguments),
-    };
+    // Started many times, and waited for: reading all the words that people may use takes a while.
+    let is_engine = std::env::args_os().nth(1).is_some_and(|word| word == "engine");
+    let done = if is_engine { child::main() } else { face() };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cryolab-agent: {error:#}");
             ExitCode::from(spoil::code_of(&error))
         }
+    }
+}
+
+/// What people and hooks ask for.
+fn face() -> anyhow::Result<()> {
+    match Arguments::parse().face {
+        Face::Image(arguments) => image::main(&arguments),
+        Face::Shows(arguments) => shows::main(&arguments),
+        Face::Spoil(arguments) => spoil::main(&arguments),
+        Face::Pump(arguments) => pump::main(&arguments),
     }
 }

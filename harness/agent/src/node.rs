@@ -18,10 +18,13 @@ use crate::sync::Bell;
 
 /// Needed by CRIU before its first request: without them it fails with an empty message. The sysctls
 /// of `nf_conntrack` belong to namespaces, and are there in both captures only if it is loaded
-/// before the first pod.
-const MODULES: [&str; 12] = [
+/// before the first pod. A capture asks the network's tables of modules: it would load them itself,
+/// one process each.
+const MODULES: [&str; 14] = [
     "nf_conntrack",
+    "nf_conntrack_netlink",
     "nf_tables",
+    "xfrm_user",
     "tun",
     "veth",
     "af_packet_diag",

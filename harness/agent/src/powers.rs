@@ -45,6 +45,7 @@ pub(crate) fn carry_out(call: &Call<'_>, request: Request) -> anyhow::Result<Rep
         Request::Restore { archive, deadline_ms } => restore::restore(call, archive, deadline_ms),
         Request::Capture { pod } => capture::capture(call, Order::Capture { pod }),
         Request::Images { pod, of } => capture::capture(call, Order::Images { pod, of }),
+        Request::Pages { pod, wanted } => capture::capture(call, Order::Pages { pod, wanted }),
         Request::Stop { pod, container, signal, deadline_ms } => {
             let container = call.node.pods.container(&pod, &container)?;
             stop::stop(call, &container, signal, Duration::from_millis(deadline_ms))

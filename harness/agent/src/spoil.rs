@@ -12,6 +12,7 @@ mod act;
 mod descriptors;
 mod files;
 mod image;
+mod injected;
 mod ipc;
 mod limits;
 mod memory;
@@ -20,6 +21,7 @@ mod network;
 mod outcome;
 mod places;
 mod pod;
+mod queues;
 mod schedule;
 mod settings;
 mod sockets;
@@ -105,11 +107,13 @@ fn live(name: &str, offers: &mut Offers) -> anyhow::Result<()> {
     memory::offer(&pod, offers)?;
     files::offer(&pod, offers)?;
     ipc::offer(&pod, offers)?;
+    queues::offer(&pod, offers)?;
     mounts::offer(&pod, offers)?;
     network::offer(&pod, offers)?;
     descriptors::offer(&pod, offers)?;
     sockets::offer(&pod, offers)?;
-    settings::offer(&pod, offers)
+    settings::offer(&pod, offers)?;
+    injected::offer(&pod, offers)
 }
 
 fn print(mutants: &[Mutant]) -> anyhow::Result<()> {

@@ -49,7 +49,20 @@ impl Engine {
     /// # Errors
     /// [`Error::NoPod`], or that its record cannot be read.
     pub fn images(&self, pod: &str) -> Result<Vec<(String, PathBuf)>, Error> {
-        let work = self.places(pod)?.work.join("checkpoint");
+        self.images_below(pod, "checkpoint")
+    }
+
+    /// The containers of a pod that is being restored, each with the folder of the images that it is
+    /// restored from.
+    ///
+    /// # Errors
+    /// As [`Engine::images`].
+    pub fn restored_images(&self, pod: &str) -> Result<Vec<(String, PathBuf)>, Error> {
+        self.images_below(pod, "restore")
+    }
+
+    fn images_below(&self, pod: &str, work: &str) -> Result<Vec<(String, PathBuf)>, Error> {
+        let work = self.places(pod)?.work.join(work);
         let folder = |name: String| {
             let images = work.join(archive::image_folder(&name));
             (name, images)

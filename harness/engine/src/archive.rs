@@ -30,6 +30,7 @@ use crate::remove::remove_tree;
 mod manifest;
 mod pack;
 mod read;
+mod sparse;
 #[cfg(test)]
 mod tests;
 mod tree;

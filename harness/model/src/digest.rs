@@ -1,4 +1,4 @@
-//! A 128-bit digest of a page or of some content.
+//! A digest of a page or of some content.
 
 use std::fmt;
 
@@ -6,13 +6,15 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::ByteArray;
 
-/// A 128-bit digest: XXH3, or of a page two rapidhashes. In texts it is 32 hexadecimal digits, on the wire 16 bytes with their length.
+/// A digest of 64 bits: XXH64, or of a page rapidhash. What differs by accident has the same digest
+/// once in 2^64 times; nobody is kept by it from forging something. In texts it is 16 hexadecimal
+/// digits, on the wire 8 bytes with their length.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest(pub u128);
+pub struct Digest(pub u64);
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:016x}", self.0)
     }
 }
 
@@ -36,10 +38,10 @@ impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
             let text = String::deserialize(deserializer)?;
-            u128::from_str_radix(&text, 16).map(Digest).map_err(D::Error::custom)
+            u64::from_str_radix(&text, 16).map(Digest).map_err(D::Error::custom)
         } else {
-            let bytes = ByteArray::<16>::deserialize(deserializer)?;
-            Ok(Digest(u128::from_le_bytes(bytes.into_array())))
+            let bytes = ByteArray::<8>::deserialize(deserializer)?;
+            Ok(Digest(u64::from_le_bytes(bytes.into_array())))
         }
     }
 }

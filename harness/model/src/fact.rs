@@ -22,7 +22,7 @@ pub enum Value {
     },
     /// The digest of some content, and its length in bytes.
     Content {
-        /// XXH3 of the bytes.
+        /// Of the bytes.
         digest: Digest,
         /// Length in bytes.
         length: u64,

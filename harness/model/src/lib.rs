@@ -8,6 +8,7 @@ pub mod fact;
 pub mod frame;
 pub mod message;
 pub mod mutant;
+pub mod pack;
 mod phase;
 pub mod pod;
 

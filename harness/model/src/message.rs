@@ -11,14 +11,16 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 mod failure;
+mod pages;
 
 pub use failure::{Cause, Failure};
+pub use pages::{FoundPage, MOST_PAGES, PageBytes, WantedPage};
 
 use crate::Phase;
 use crate::pod::{PodSpec, PodStatus};
 
 /// Version of these messages. Both sides refuse another one.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// Name of the virtio-serial port, below `/dev/virtio-ports/` and in sysfs.
 pub const PORT: &str = "cryolab.agent";
@@ -253,6 +255,14 @@ pub enum Request {
         pod: String,
         /// Which images.
         of: ImagesOf,
+    },
+    /// Look into pages of a pod that is restored and frozen. The chunks of the answer are, for each
+    /// page in order, a [`FoundPage`], packed.
+    Pages {
+        /// Name of the pod.
+        pod: String,
+        /// At most [`MOST_PAGES`].
+        wanted: Vec<WantedPage>,
     },
     /// Send a signal to a container's pid 1 and wait for its end. Answered by [`Reply::Exited`],
     /// whose output is all that the container wrote since it was started or restored.

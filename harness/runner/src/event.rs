@@ -282,6 +282,8 @@ pub enum Start {
     Fork,
     /// By firmware, kernel and init.
     Boot,
+    /// From another cell that had come as far as `ready`.
+    Branch,
 }
 
 /// How a cell ended.

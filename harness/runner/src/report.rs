@@ -1,5 +1,6 @@
 //! Reports: pure functions of the events of a run.
 
+mod hexdump;
 mod junit;
 mod progress;
 mod side_by_side;

@@ -9,7 +9,9 @@ mod compare;
 mod end;
 mod files;
 mod images;
+mod opening;
 mod outside;
+mod pages;
 mod phases;
 mod prove;
 mod stop;
@@ -32,6 +34,7 @@ use vm::disk::DataDisk;
 use vm::lab::Lab;
 use vm::{Guest, Machine, Templates};
 
+pub use self::opening::Opening;
 pub use self::stop::Stop;
 use self::times::Times;
 pub use self::wires::Befall;
@@ -119,6 +122,8 @@ pub struct Setting {
     pub hooks: Rc<[Hook]>,
     /// What is known to go wrong.
     pub expectations: Rc<Expectations>,
+    /// Where it begins, together with others.
+    pub opening: Opening,
     /// Whether the frames on all wires are captured.
     pub pcap: bool,
     /// Which artefacts stay.
@@ -139,13 +144,16 @@ pub struct Stage {
     setting: Setting,
     disks: Vec<PathBuf>,
     lab: Option<Lab>,
+    opened: Option<Rc<opening::Opened>>,
     starts: BTreeMap<NodeName, u32>,
+    boots: Vec<Boot>,
     versions: Option<(String, String)>,
     pod: Option<PodStatus>,
     times: Times,
     before: Option<Capture>,
     after: Option<Capture>,
     images: images::Images,
+    pages: pages::Pages,
     levels: BTreeMap<Level, LevelVerdict>,
     tolerated: Vec<Difference>,
     not_offered: BTreeMap<String, String>,
@@ -163,13 +171,16 @@ impl Stage {
             setting,
             disks: Vec::new(),
             lab: None,
+            opened: None,
             starts: BTreeMap::new(),
+            boots: Vec::new(),
             versions: None,
             pod: None,
             times: Times::start(),
             before: None,
             after: None,
             images: images::Images::default(),
+            pages: pages::Pages::new(),
             levels: BTreeMap::new(),
             tolerated: Vec::new(),
             not_offered: BTreeMap::new(),
@@ -219,6 +230,10 @@ impl Stage {
     /// When the disk cannot be made.
     pub fn node(&mut self, name: NodeName, data_mib: u64) -> Result<(), Stop> {
         let path = self.folder().join(format!("data-{name}.img"));
+        if self.is_open() {
+            self.disks.push(path);
+            return Ok(());
+        }
         let made = self.setting.supply.data_disk(&path, data_mib);
         made.map_err(|why| Stop::broken(format!("data disk {}: {why}", path.display())))?;
         let disk = DataDisk::open(&path)?;
@@ -246,14 +261,17 @@ impl Stage {
     }
 
     async fn start_node(&mut self, name: NodeName, start: Start) -> Result<(), Stop> {
+        if self.is_open() {
+            return self.runs_already(name);
+        }
         let number = self.starts.get(&name).map_or(1, |last| last + 1);
         self.starts.insert(name, number);
         let (cell, node) = (self.cell(), name.to_string());
         self.emit(Event::NodeStarting { cell, node, number, start });
         let lab = self.lab()?;
         let node = match start {
-            Start::Fork => lab.start(name.0).await?,
             Start::Boot => lab.boot(name.0).await?,
+            Start::Fork | Start::Branch => lab.start(name.0).await?,
         };
         let (time, hello) = (node.start_time(), node.hello().clone());
         let start = if node.is_fork() { Start::Fork } else { Start::Boot };
@@ -267,6 +285,7 @@ impl Stage {
         };
         // A fork never passes as a boot.
         self.times.set(if start == Start::Fork { "fork" } else { "boot" }, time);
+        self.boots.push(boot.clone());
         self.emit(Event::NodeStarted { cell: self.cell(), boot, ms: millis(time) });
         let criu =
             hello.criu_version.map_err(|why| Stop::failed(format!("CRIU does not run: {why}")))?;
@@ -289,18 +308,26 @@ impl Stage {
     /// When the pod does not start, is not ready in time, or its client or a hook fails.
     pub async fn start(&mut self, name: NodeName) -> Result<(), Stop> {
         let guest = self.guest(name)?;
+        match self.opened_pod() {
+            Some(pod) => self.pod = Some(pod),
+            None => self.start_pod(&guest).await?,
+        }
+        let pids = self.pids(&guest).await?;
+        self.at(name, Phase::Ready, &pids, None).await?;
+        self.fill(name).await
+    }
+
+    async fn start_pod(&mut self, guest: &Guest) -> Result<(), Stop> {
         let began = Instant::now();
         let request = Request::Start { pod: self.workload().pod() };
         match guest.request(request, REQUEST).await? {
             Reply::Pod(pod) => self.pod = Some(pod),
             other => return Err(unexpected("start", &other)),
         }
-        self.await_ready(&guest, self.workload().ready.clone()).await?;
+        self.await_ready(guest, self.workload().ready.clone()).await?;
         self.times.set("ready", began.elapsed());
         self.emit(Event::Ready { cell: self.cell(), ms: millis(began.elapsed()) });
-        let pids = self.pids(&guest).await?;
-        self.at(name, Phase::Ready, &pids, None).await?;
-        self.fill(name).await
+        self.leave_opening().await
     }
 
     async fn await_ready(&self, guest: &Guest, ready: Ready) -> Result<(), Stop> {

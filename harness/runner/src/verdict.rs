@@ -1,5 +1,6 @@
 //! What a cell came to: its outcome, its five levels, and how that stands against expectation.
 
+mod bytes;
 mod causes;
 
 use std::fmt;
@@ -7,6 +8,8 @@ use std::fmt;
 use model::Value;
 use serde::{Deserialize, Serialize};
 
+pub use self::bytes::{Around, Differ, PageBytes, Run};
+pub(crate) use self::bytes::{LINE_BYTES, printable};
 pub use self::causes::{Cause, causes, in_words};
 
 /// How a cell ended.
@@ -150,6 +153,9 @@ pub struct Difference {
     /// What is gone or new as a whole, such as `task.7`, of which this is the first fact.
     #[serde(default)]
     pub whole: Option<String>,
+    /// Of memory, what is known about the bytes of the first page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<PageBytes>,
 }
 
 impl Difference {
@@ -159,9 +165,19 @@ impl Difference {
         Difference { fact, before, after, ..Difference::default() }
     }
 
-    /// In words, on one line: what, before, after.
+    /// In words, on one line: what, before, after; bytes rather than digests.
     #[must_use]
     pub fn in_words(&self) -> String {
+        match (&self.bytes, self.before.as_ref().and_then(|before| before.rsplit_once(": "))) {
+            (Some(bytes), Some((pages, _))) if bytes.differ.is_some() => {
+                format!("{} ({pages}): {}", self.fact, bytes.in_words())
+            }
+            (Some(bytes), _) => format!("{}; {}", self.values_in_words(), bytes.in_words()),
+            (None, _) => self.values_in_words(),
+        }
+    }
+
+    fn values_in_words(&self) -> String {
         let fact = &self.fact;
         if let Some(whole) = &self.whole {
             let how = if self.after.is_none() { "is gone" } else { "is new" };
@@ -267,6 +283,30 @@ pub struct Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_say_more_than_digests() {
+        let of = |bytes| Difference {
+            bytes: Some(bytes),
+            ..Difference::of(
+                "task.1.memory.5000".into(),
+                "1 page of [heap]: zero",
+                "digest 7".into(),
+            )
+        };
+        let mut page = vec![0; 4096];
+        page[20] = b'!';
+        let bytes = PageBytes::of(0x5000, &[0; 4096], &page, "it read as zero");
+        assert_eq!(
+            of(bytes).in_words(),
+            "task.1.memory.5000 (1 page of [heap]): 1 byte differs, at 0x5014: 00 |.| became 21 |!|"
+        );
+        assert_eq!(
+            of(PageBytes::unknown("no answer")).in_words(),
+            "task.1.memory.5000 was `1 page of [heap]: zero`, is `digest 7`; its bytes are not known: \
+             no answer"
+        );
+    }
 
     #[test]
     fn every_level_carries_its_counts_even_when_it_was_not_run() {

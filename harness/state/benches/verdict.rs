@@ -74,7 +74,7 @@ fn capture() -> Capture {
         };
         (name, Value::Exact(number.to_string()))
     });
-    let digests = (0..PAGES as u128).map(Digest).collect();
+    let digests = (0..PAGES as u64).map(Digest).collect();
     let object = PageObject {
         labels: Vec::new(),
         runs: vec![PageRun::Pages { first: 0x7f00_0000, digests }],

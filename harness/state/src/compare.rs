@@ -4,11 +4,13 @@ mod causes;
 pub(crate) mod facts;
 mod kinds;
 mod memory;
+mod page;
 mod renaming;
 
-use model::Capture;
+use model::{Capture, Memory};
 
 pub use self::causes::{Told, causes, causes_among};
+pub use self::page::{DifferingPage, Page};
 
 /// What two captures have in common, and what they do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub struct MemoryLevel {
     pub differing: u64,
     /// What differs, a run of pages each. A long list is cut, and its last entry says so.
     pub differences: Vec<Difference>,
+    /// The first page of each of these.
+    pub first_pages: Vec<DifferingPage>,
     /// What differs as a rule permits; `rule` is the reason.
     pub tolerated: Vec<Difference>,
 }
@@ -85,6 +89,12 @@ impl Comparison {
 pub fn compare(before: &Capture, after: &Capture, passed_ns: u64) -> Comparison {
     Comparison {
         kernel: facts::compare(before, after, passed_ns),
-        memory: memory::compare(&before.memory, &after.memory),
+        memory: compare_memory(&before.memory, &after.memory),
     }
+}
+
+/// Compares the memory of two captures alone.
+#[must_use]
+pub fn compare_memory(before: &Memory, after: &Memory) -> MemoryLevel {
+    memory::compare(before, after)
 }

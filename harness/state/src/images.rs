@@ -12,6 +12,7 @@
 mod folder;
 mod mapped;
 mod names;
+mod page;
 mod value;
 mod walk;
 
@@ -20,11 +21,11 @@ use std::path::PathBuf;
 use criu::image::Schema;
 use model::{Capture, Value};
 
+use crate::capture::SCHEMA;
 use crate::compare::{Difference, facts};
 use crate::error::Result;
 
-/// Format of these facts.
-const SCHEMA: u32 = 1;
+pub(crate) use self::page::{Dumped, Pages, Why};
 
 /// Last part of the name of a fact that says what could not be understood.
 const UNKNOWN: &str = "@unknown";

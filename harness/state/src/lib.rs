@@ -13,6 +13,8 @@ pub mod images;
 mod inode;
 mod memory;
 mod netlink;
+mod observed;
+mod pages;
 mod pod;
 mod read;
 pub mod registry;
@@ -22,11 +24,14 @@ mod sys;
 pub mod tolerance;
 mod vma;
 
-pub use capture::capture;
+pub use capture::{capture, observe};
 pub use compare::{
-    Comparison, Difference, KernelLevel, MemoryLevel, Told, causes, causes_among, compare,
+    Comparison, Difference, DifferingPage, KernelLevel, MemoryLevel, Page, Told, causes,
+    causes_among, compare, compare_memory,
 };
 pub use error::Error;
 pub use memory::page_digest;
+pub use observed::Observed;
+pub use pages::pages;
 pub use source::option_name;
 pub use stored::{StoredError, read_capture};

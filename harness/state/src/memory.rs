@@ -3,7 +3,7 @@
 //! Pages are read from the tasks themselves, not from images. A page that was never touched is
 //! not read, since reading would make it exist. Memory use is bounded by one buffer.
 
-mod markers;
+pub(crate) mod markers;
 mod pages;
 mod private;
 mod shared;
@@ -20,7 +20,9 @@ use crate::source::traced::RseqArea;
 use crate::sys::Shared;
 use crate::vma;
 
+pub(crate) use self::pages::is_zero;
 pub use self::pages::page_digest;
+pub(crate) use self::private::{Space, mask_rseq};
 
 /// Bytes of a page.
 pub(crate) const PAGE: u64 = 4096;

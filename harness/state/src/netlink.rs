@@ -2,7 +2,8 @@
 //!
 //! Every attribute of a message becomes a fact. A table gives the known ones their names and says
 //! how their bytes are meant; one that no table knows is written down under its number, so that
-//! what a newer kernel shows is captured without a change here.
+//! what a newer kernel shows is captured without a change here. A table that the kernel refuses is
+//! not offered; one that it tells without a row is empty.
 
 mod attributes;
 mod scribe;

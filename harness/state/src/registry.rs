@@ -66,7 +66,7 @@ pub struct Rule {
 
 /// Where names of facts begin, apart from the name of a container.
 const ROOTS: &[&str] =
-    &["task", "pod", "node", "root", "tmpfs", "cgroup", "clock", "mqueue", "image"];
+    &["task", "pod", "pidns", "node", "root", "tmpfs", "cgroup", "clock", "mqueue", "image"];
 
 /// The line that is valid for a fact.
 #[must_use]

@@ -3,9 +3,12 @@
 
 mod cgroup;
 pub(crate) mod clock;
+mod diag;
 mod fd;
 mod fdinfo;
 mod files;
+mod guards;
+mod holes;
 mod inside;
 mod ipc;
 mod limits;
@@ -15,6 +18,7 @@ mod multicast;
 mod namespaces;
 mod network;
 mod open_file;
+mod pid_namespace;
 mod pipe;
 mod process;
 mod registers;
@@ -30,7 +34,6 @@ mod terminal;
 mod timers;
 mod tool;
 pub(crate) mod traced;
-mod unix_diag;
 mod uts;
 pub(crate) mod watches;
 
@@ -53,7 +56,7 @@ const THREAD: &[OfThread] = &[process::thread, sched::thread];
 
 const TASK: &[OfTask] = &[process::task, limits::task, timers::task, namespaces::task, maps::task];
 
-const CONTAINER: &[OfContainer] = &[clock::container, cgroup::container];
+const CONTAINER: &[OfContainer] = &[clock::container, cgroup::container, pid_namespace::container];
 
 const POD: &[OfPod] = &[namespaces::pod, sharing::pod, mounts::pod, cgroup::pod];
 
@@ -78,7 +81,7 @@ pub(crate) fn all(pod: &Pod<'_>, facts: &mut Facts) -> Result<Vec<RseqArea>> {
         files::container(pod, container, &watches, facts)?;
     }
     files::pod(pod, &watches, facts)?;
-    let unix = inside::pod(pod, facts)?;
-    fd::pod(pod, &unix, facts)?;
+    let sockets = inside::pod(pod, facts)?;
+    fd::pod(pod, &sockets, facts)?;
     traced::pod(pod, facts)
 }

@@ -63,7 +63,7 @@ mod tests {
         let label = PageLabel { first: 16, count: 3, text: text("[heap]"), droppable: false };
         let runs = vec![
             PageRun::Zero { first: 16, count: 2 },
-            PageRun::Pages { first: 18, digests: vec![Digest(1 << 100)] },
+            PageRun::Pages { first: 18, digests: vec![Digest(1 << 60)] },
         ];
         let object = PageObject { labels: vec![label], runs };
         Capture {

@@ -1,7 +1,9 @@
 //! System calls that no crate wraps. Each looks at another task and changes nothing in it.
 #![expect(unsafe_code, reason = "these calls have no safe wrapper in libc or nix")]
 
+pub(crate) mod attributes;
 pub(crate) mod ipc;
+pub(crate) mod numbered;
 
 use std::cmp::Ordering;
 use std::io;
@@ -382,32 +384,4 @@ pub(crate) fn read_memory(pid: i32, address: u64, buffer: &mut [u8]) -> Result<u
     // SAFETY: the kernel writes at most the length of `buffer` into it.
     let got = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
     checked(got as libc::c_long).map(|got| got as usize)
-}
-
-/// Extended attributes of a file, not following a link, in the order of their names.
-pub(crate) fn attributes(path: &std::path::Path) -> Result<Vec<(String, Vec<u8>)>> {
-    use std::os::unix::ffi::OsStrExt;
-    const LONGEST: usize = 64 << 10;
-    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
-    let mut list = vec![0u8; LONGEST];
-    // SAFETY: `path` ends with a zero; the kernel writes at most the length of `list`.
-    let got = unsafe { libc::llistxattr(path.as_ptr(), list.as_mut_ptr().cast(), list.len()) };
-    let got = match checked(got as libc::c_long) {
-        Ok(got) => got as usize,
-        Err(error) if error.raw_os_error() == Some(libc::ENOTSUP) => 0,
-        Err(error) => return Err(error),
-    };
-    let mut attributes = Vec::new();
-    for name in list[..got].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
-        let name = std::ffi::CString::new(name)?;
-        let mut value = vec![0u8; LONGEST];
-        // SAFETY: both texts end with a zero; the kernel writes at most the length of `value`.
-        let got = unsafe {
-            libc::lgetxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len())
-        };
-        value.truncate(checked(got as libc::c_long)? as usize);
-        attributes.push((name.to_string_lossy().into_owned(), value));
-    }
-    attributes.sort();
-    Ok(attributes)
 }

@@ -106,6 +106,12 @@ pub(crate) fn read(task: &Task) -> Result<Vec<Vma>> {
     parse(&read::text(&path)?, &path)
 }
 
+/// The same without flags, keys and what is resident, for which the kernel walks over all pages.
+pub(crate) fn ranges(task: &Task) -> Result<Vec<Vma>> {
+    let path = task.proc().join("maps");
+    parse(&read::text(&path)?, &path)
+}
+
 fn parse(text: &str, path: &Path) -> Result<Vec<Vma>> {
     let mut all: Vec<Vma> = Vec::new();
     for line in text.lines() {

@@ -186,3 +186,10 @@ fn what_cannot_be_understood_is_a_difference(
     assert_eq!(level.differences.len(), 1, "{:?}", told(&level));
     assert_eq!(level.differences[0].fact, fact);
 }
+
+#[test]
+fn what_images_say_is_read_again_like_any_capture() {
+    let capture = facts(&schema(), &dump([1, 2, 3], 40), &[]);
+    let text = serde_json::to_vec(&capture).expect("plain data");
+    assert_eq!(state::read_capture(&text).expect("a known format"), capture);
+}

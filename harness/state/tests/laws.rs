@@ -15,7 +15,7 @@ fn value() -> impl Strategy<Value = Value> {
             class: CLASSES[class].to_owned(),
             id: id.to_string(),
         }),
-        (any::<u128>(), any::<u64>())
+        (any::<u64>(), any::<u64>())
             .prop_map(|(digest, length)| Value::Content { digest: Digest(digest), length }),
         any::<i64>().prop_map(|ns| Value::Clock { ns }),
         "[a-z]{0,3}".prop_map(Value::Moment),
@@ -24,7 +24,7 @@ fn value() -> impl Strategy<Value = Value> {
 
 fn run() -> impl Strategy<Value = (u64, PageRun)> {
     let zero = (0..3u64, 0..5u64).prop_map(|(gap, count)| (gap, PageRun::Zero { first: 0, count }));
-    let pages = (0..3u64, prop::collection::vec(any::<u128>().prop_map(Digest), 0..5))
+    let pages = (0..3u64, prop::collection::vec(any::<u64>().prop_map(Digest), 0..5))
         .prop_map(|(gap, digests)| (gap, PageRun::Pages { first: 0, digests }));
     prop_oneof![zero, pages]
 }

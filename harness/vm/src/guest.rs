@@ -350,6 +350,7 @@ fn describe(request: &Request) -> String {
         Request::Restore { archive, .. } => format!("restore of {}", archive.display()),
         Request::Capture { pod } => format!("capture of pod {pod}"),
         Request::Images { pod, .. } => format!("images of pod {pod}"),
+        Request::Pages { pod, .. } => format!("pages of pod {pod}"),
         Request::Stop { pod, container, .. } => format!("stop of {pod}/{container}"),
         Request::Shutdown { .. } => "shutdown".to_owned(),
         Request::Prepare => "getting ready for forks".to_owned(),

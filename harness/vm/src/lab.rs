@@ -28,6 +28,7 @@ mod identity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::message::{Identity, Request, Shutdown};
 use tokio::sync::Semaphore;
@@ -51,6 +52,9 @@ pub struct Lab {
     seed: u64,
     slots: BTreeMap<String, Slot>,
     wires: BTreeSet<(String, String)>,
+    /// How far its time of day is behind the host's: in a lab that goes on from a branch nobody has
+    /// noticed that time passed, and no reboot may tell.
+    behind: Duration,
 }
 
 /// A node as it was described, and what became of it.
@@ -77,8 +81,8 @@ impl Lab {
     }
 
     fn on(folder: &Path, templates: Templates, switch: Switch, seed: u64) -> Lab {
-        let (slots, wires) = Default::default();
-        Lab { folder: folder.to_owned(), templates, switch, seed, slots, wires }
+        let (slots, wires, behind) = Default::default();
+        Lab { folder: folder.to_owned(), templates, switch, seed, slots, wires, behind }
     }
 
     /// Describes a node.
@@ -317,6 +321,7 @@ impl Lab {
         let slot = self.slot(name)?;
         let mut seat = Seat::new(name, self.folder.join(console_name(name, slot.starts)));
         seat.identity = self.identity(name)?;
+        seat.behind = self.behind;
         seat.seed = Some(identity::number(self.seed, name, slot.starts));
         seat.data = slot.data.clone();
         if slot.machine.cards > 0 {

@@ -82,10 +82,10 @@ impl Machine {
         }
     }
 
-    /// The time of day that a node starts with, in nanoseconds since 1970; none where time is not
-    /// that of the day.
-    pub(crate) fn time_of_day(&self) -> Option<u64> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    /// The time of day that a node starts with, in nanoseconds since 1970, so much behind the host's;
+    /// none where time is not that of the day.
+    pub(crate) fn time_of_day(&self, behind: Duration) -> Option<u64> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.saturating_sub(behind);
         match self.time {
             Time::Real => u64::try_from(now.as_nanos()).ok(),
             Time::Virtual => None,

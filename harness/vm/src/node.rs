@@ -33,11 +33,11 @@ impl Machine {
     /// When QEMU does not start, or the guest panics, stays silent or talks rubbish.
     pub async fn boot(&self, seat: Seat) -> Result<Node, Error> {
         let began = Instant::now();
-        let identity = seat.identity.clone();
+        let (identity, behind) = (seat.identity.clone(), seat.behind);
         let started = Started::start(self, seat, Birth::BOOT).await?;
         let hello = started.guest.greeting(self.boot_patience()).await?;
         let mut node = started.node(self, hello, began);
-        node.assume(identity).await?;
+        node.assume(identity, behind).await?;
         Ok(node)
     }
 }
@@ -235,11 +235,13 @@ impl Node {
         life.process.exited().await;
     }
 
-    /// Tells the agent who it is.
-    pub(crate) async fn assume(&mut self, mut identity: Identity) -> Result<(), Error> {
-        if identity.clock_ns.is_none() {
-            identity.clock_ns = self.machine.time_of_day();
-        }
+    /// Tells the agent who it is, and what time of day: so much behind the host's.
+    pub(crate) async fn assume(
+        &mut self,
+        mut identity: Identity,
+        behind: Duration,
+    ) -> Result<(), Error> {
+        identity.clock_ns = self.machine.time_of_day(behind);
         match self.guest.request(Request::Become { identity }, BECOME).await? {
             Reply::Became { boot_id } => self.boot_id = boot_id,
             other => return Err(self.guest.wrong("become", format!("{other:?}"))),

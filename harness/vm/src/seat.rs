@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use model::message::Identity;
 
@@ -19,6 +20,8 @@ pub struct Seat {
     pub console_log: PathBuf,
     /// Who the node is; the guest is told.
     pub identity: Identity,
+    /// How far its time of day is to be behind the host's.
+    pub behind: Duration,
     /// Seeds what QEMU gives the guest as random; without it each boot is different.
     pub seed: Option<u64>,
     /// Its disk `data`, for a machine that has one.
@@ -36,6 +39,7 @@ impl Seat {
             name: name.to_owned(),
             console_log: console_log.into(),
             identity,
+            behind: Duration::ZERO,
             seed: None,
             data: None,
             cards: Vec::new(),

@@ -264,10 +264,10 @@ impl Draft<'_> {
 }
 
 async fn fork(snapshot: &Snapshot, seat: Seat) -> Result<Node, Error> {
-    let identity = seat.identity.clone();
+    let (identity, behind) = (seat.identity.clone(), seat.behind);
     let mut node = snapshot.fork(seat).await?;
     node.go_on().await?;
-    node.assume(identity).await?;
+    node.assume(identity, behind).await?;
     Ok(node)
 }
 

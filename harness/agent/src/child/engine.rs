@@ -1,7 +1,8 @@
 //! The engine child itself: one order, carried out by the engine in a process of one thread.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -9,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use engine::{Engine, EngineConfig, LinuxHost, PhaseReached, StdioSet, Watch};
-use model::Capture;
-use model::message::{CHUNK_BYTES, Decision, Event, OUTPUT_BYTES, Reply};
+use model::message::{Decision, Event, OUTPUT_BYTES, Reply};
 use model::pod::{ContainerSpec, PodSpec, Stdio};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde::Serialize;
 
 use super::images::images;
 use super::order::{FromEngine, Order, ToEngine};
+use super::pages::pages;
 use super::socket::{Received, Socket};
 use crate::command::PATH;
 use crate::output::last;
@@ -71,8 +74,9 @@ impl Agent {
                 Ok(Reply::Checkpoint(engine.checkpoint(&pod, &archive, deadline, self)?))
             }
             Order::Restore { archive, deadline_ms } => self.restore(engine, &archive, deadline_ms),
-            Order::Capture { pod } => self.tell(&state::capture(&engine.status(&pod)?)?),
+            Order::Capture { pod } => self.tell(&state::observe(&engine.status(&pod)?)?),
             Order::Images { pod, of } => self.tell(&images(engine, &pod, of)?),
+            Order::Pages { pod, wanted } => self.tell(&pages(engine, &pod, &wanted)?),
             Order::Exec { pod, container, command, env, deadline_ms } => {
                 exec(engine, [&pod, &container], &command, env, deadline_ms)
             }
@@ -110,11 +114,14 @@ impl Agent {
         Ok(streams)
     }
 
-    fn tell(&self, capture: &Capture) -> anyhow::Result<Reply> {
-        let bytes = postcard::to_stdvec(capture).context("cannot encode the capture")?;
-        for chunk in bytes.chunks(CHUNK_BYTES) {
-            self.say(&FromEngine::Chunk(chunk.to_vec()))?;
-        }
+    /// Gives the agent what was seen, in a file: it is too much for messages.
+    fn tell(&self, seen: &impl Serialize) -> anyhow::Result<Reply> {
+        let packed = model::pack::pack(seen).context("cannot pack what was seen")?;
+        let memory = memfd_create(c"seen", MFdFlags::MFD_CLOEXEC)?;
+        let mut file = File::from(memory);
+        file.write_all(&packed)?;
+        file.rewind()?;
+        self.socket.send(&FromEngine::Seen, &[file.as_fd()])?;
         Ok(Reply::Done)
     }
 }

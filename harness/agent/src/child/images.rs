@@ -14,8 +14,7 @@ const SCHEMA: &str = "/criu/schema.binpb";
 
 /// Reads the images; those of a dump made for this only are gone afterwards.
 pub(super) fn images(engine: &Engine, pod: &str, of: ImagesOf) -> anyhow::Result<Capture> {
-    let bytes = fs_err::read(Path::new(SCHEMA))?;
-    let schema = Schema::from_descriptor_set(&bytes).with_context(|| format!("schema {SCHEMA}"))?;
+    let schema = schema()?;
     Ok(match of {
         ImagesOf::Checkpoint => state::images::read(&engine.images(pod)?, &schema)?,
         ImagesOf::AnotherDump { deadline_ms } => {
@@ -23,4 +22,10 @@ pub(super) fn images(engine: &Engine, pod: &str, of: ImagesOf) -> anyhow::Result
             state::images::read(dump.containers(), &schema)?
         }
     })
+}
+
+/// The schema of the CRIU under test.
+pub(super) fn schema() -> anyhow::Result<Schema> {
+    let bytes = fs_err::read(Path::new(SCHEMA))?;
+    Schema::from_descriptor_set(&bytes).with_context(|| format!("schema {SCHEMA}"))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use model::message::{Decision, Event, Failure, ImagesOf, Reply};
+use model::message::{Decision, Event, Failure, ImagesOf, Reply, WantedPage};
 use model::pod::PodSpec;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,13 @@ pub(crate) enum Order {
         /// Which images.
         of: ImagesOf,
     },
+    /// Look into pages of a pod that is restored and frozen.
+    Pages {
+        /// Name of the pod.
+        pod: String,
+        /// Which pages.
+        wanted: Vec<WantedPage>,
+    },
     /// Run a program in a container.
     Exec {
         /// Name of the pod.
@@ -83,8 +90,8 @@ pub(crate) enum FromEngine {
     },
     /// A step, or a phase that waits for a decision.
     Event(Event),
-    /// A piece of a capture.
-    Chunk(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// What was looked at, packed, in a file that comes along.
+    Seen,
     /// The order was carried out, or not.
     Done(Result<Reply, Failure>),
 }

@@ -95,6 +95,11 @@ impl Operation {
         Ok([next()?, next()?, next()?])
     }
 
+    /// The file that comes with [`FromEngine::Seen`].
+    pub(crate) fn take_file(&mut self) -> io::Result<OwnedFd> {
+        self.socket.take_descriptor()
+    }
+
     fn proceed(&self, decision: Decision) -> anyhow::Result<()> {
         self.socket.send(&ToEngine::Proceed(decision), &[]).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => self.died(),

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::NotPossible;
 use super::{
-    descriptors, files, image, ipc, limits, memory, mounts, network, schedule, settings, sockets,
-    tasks, traced,
+    descriptors, files, image, injected, ipc, limits, memory, mounts, network, queues, schedule,
+    settings, sockets, tasks, traced,
 };
 
 /// One change.
@@ -28,6 +28,8 @@ pub(super) enum Act {
     Socket(sockets::Socket),
     File(files::Spoiled),
     Ipc(ipc::Ipc),
+    Queue(queues::Queue),
+    Injected(injected::Injected),
     Mount(mounts::Mount),
     Network(network::Command),
     Memory(memory::Pages),
@@ -53,6 +55,8 @@ impl Act {
             Act::Socket(act) => act.carry_out(),
             Act::File(act) => act.carry_out(),
             Act::Ipc(act) => act.carry_out(),
+            Act::Queue(act) => act.carry_out(),
+            Act::Injected(act) => act.carry_out(),
             Act::Mount(act) => act.carry_out(),
             Act::Network(act) => act.carry_out(),
             Act::Memory(act) => act.carry_out(),

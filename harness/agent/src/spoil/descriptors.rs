@@ -34,6 +34,7 @@ enum Change {
     Seal(i32),
     Lease,
     RwHint,
+    Attribute,
     Flock,
     LockRange,
     Count,
@@ -66,6 +67,9 @@ pub(super) fn offer(pod: &Pod, offers: &mut Offers) -> anyhow::Result<()> {
             let (pid, inner) = (task.pid, task.name.clone());
             let mut changes = of_any(pid, kind(&target));
             changes.extend(of_kind(&target, &info));
+            if target.ends_with(" (deleted)") {
+                changes.push(("attribute".to_owned(), Change::Attribute));
+            }
             for (name, change) in changes {
                 let place = format!("{inner}.fd.{fd}");
                 let what = format!("{place} ({}): {change:?}", kind(&target));
@@ -202,6 +206,7 @@ impl Descriptor {
         let mut hint = 0;
         seen.push(format!("{:?} {hint}", sys::fcntl_word(file.as_fd(), 1035, &mut hint).is_ok()));
         seen.push(format!("{:?}", waiting(file)));
+        seen.push(sys::open_attributes_bytes(file.as_fd()).to_string());
         Ok(seen)
     }
 
@@ -231,6 +236,8 @@ impl Descriptor {
                 sys::fcntl_word(file.as_fd(), 1036, &mut hint)
                     .map_err(|error| refused("fcntl", error))
             }
+            Change::Attribute => sys::set_open_attribute(file.as_fd(), c"trusted.spoiled", b"1")
+                .map_err(|error| refused("the attribute", error)),
             Change::Flock => {
                 let lock = libc::LOCK_SH | libc::LOCK_NB;
                 sys::flock(file.as_fd(), lock).map_err(|error| refused("flock", error))

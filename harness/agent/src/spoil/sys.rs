@@ -432,3 +432,18 @@ pub(super) fn attributes_bytes(path: &CStr) -> usize {
     let length = unsafe { libc::llistxattr(path.as_ptr(), std::ptr::null_mut(), 0) };
     usize::try_from(length).unwrap_or_default()
 }
+
+/// Sets an extended attribute of an open file.
+pub(super) fn set_open_attribute(fd: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> Result<()> {
+    let (fd, from) = (fd.as_raw_fd(), value.as_ptr().cast());
+    // SAFETY: the name is a C string, and the kernel reads the length of `value`.
+    let returned = unsafe { libc::fsetxattr(fd, name.as_ptr(), from, value.len(), 0) };
+    checked(returned.into()).map(drop)
+}
+
+/// The same as [`attributes_bytes`] for an open file.
+pub(super) fn open_attributes_bytes(fd: BorrowedFd<'_>) -> usize {
+    // SAFETY: nothing is written where there is no room.
+    let length = unsafe { libc::flistxattr(fd.as_raw_fd(), std::ptr::null_mut(), 0) };
+    usize::try_from(length).unwrap_or_default()
+}

@@ -48,7 +48,7 @@ mod tests;
 pub use error::{Error, Place, Problem};
 pub use file::{Entry, Image, MAX_MESSAGE_BYTES, decode};
 pub use kind::is_raw;
-pub use pages::{PageRun, Pagemap};
+pub use pages::{PageAt, PageRun, Pagemap, read_page};
 pub use payload::Payload;
 
 pub use crate::schema::Schema;

@@ -7,7 +7,7 @@ use model::pod::PodSpec;
 use serde::{Deserialize, Serialize};
 
 /// Format that this engine writes, and the only one that it reads.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// Name of the manifest in the archive.
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -21,7 +21,7 @@ const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
 /// What an archive is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Format of the archive: 1.
+    /// Format of the archive: 2.
     pub format: u32,
     /// Where it was made.
     pub origin: Origin,
@@ -67,7 +67,7 @@ pub struct Member {
     pub bytes: u64,
     /// Digest. It finds what was damaged, not what was forged: for that, keep the SHA-256 of the
     /// archive.
-    pub xxh3: Digest,
+    pub xxh64: Digest,
 }
 
 /// Folder of a container's CRIU images.

@@ -2,7 +2,7 @@
 //!
 //! Owners, modes, times to the nanosecond, links of both kinds, extended attributes, and the
 //! overlay's whiteouts (character devices 0, 0). What tar cannot say stands in pax records:
-//! attributes as `SCHILY.xattr.NAME`, a socket as `CRYOLAB.kind`.
+//! attributes as `SCHILY.xattr.NAME`, a socket as `CRYOLAB.kind`, holes of a file as `CRYOLAB.data`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use tar::{Builder, EntryType, Header};
 
+use super::sparse;
 use crate::error::{About, Error};
 
 /// Record of an extended attribute, followed by its name.
@@ -141,6 +142,10 @@ fn records(
     }
     if metadata.file_type().is_socket() && kind != EntryType::Link {
         records.push((KIND.to_owned(), b"socket".to_vec()));
+    }
+    if kind == EntryType::Regular && metadata.is_file() {
+        let data = sparse::record(path, metadata.len())?;
+        records.extend(data.map(|data| (sparse::DATA.to_owned(), text(data))));
     }
     if kind != EntryType::Link {
         let mut names: Vec<_> = xattr::list(path)?.collect();

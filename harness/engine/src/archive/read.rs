@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 
 use tar::{Archive, EntryType};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh64::Xxh64;
 
 use super::manifest::{self, FORMAT, MANIFEST, Manifest, Member};
 use super::write::Passing;
@@ -217,7 +217,7 @@ fn copy(
     content: &mut impl Read,
     output: impl Write,
 ) -> Result<(), ArchiveError> {
-    let mut digest = Xxh3::new();
+    let mut digest = Xxh64::new(0);
     let mut output = Passing::new(output, |bytes| digest.update(bytes));
     let mut buffer = vec![0; 256 << 10];
     let mut left = member.bytes;
@@ -230,7 +230,7 @@ fn copy(
         let written = output.write_all(&buffer[..length]);
         written.map_err(|source| ArchiveError::Write { name: name.to_owned(), source })?;
     }
-    if digest.digest128() == member.xxh3.0 {
+    if digest.digest() == member.xxh64.0 {
         Ok(())
     } else {
         Err(refused(name, "content is not as recorded"))

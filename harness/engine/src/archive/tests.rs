@@ -69,7 +69,7 @@ fn manifest(work: &Path) -> Manifest {
             masked: vec!["/proc/kcore".into()],
             image_files: BTreeMap::from([(
                 "/counter".into(),
-                Member { bytes: 5, xxh3: model::Digest(7) },
+                Member { bytes: 5, xxh64: model::Digest(7) },
             )]),
         }],
         members: digest_members(work, MEMBERS.map(str::to_owned)).expect("digests"),
@@ -214,7 +214,7 @@ fn a_manifest_that_names_a_strange_member_is_refused() {
     {
         let work = folder();
         let mut manifest = manifest(work.path());
-        manifest.members.insert(name.into(), Member { bytes: 1, xxh3: model::Digest(0) });
+        manifest.members.insert(name.into(), Member { bytes: 1, xxh64: model::Digest(0) });
         let (_work, path) = forged(&manifest, &[(EntryType::Regular, name, b"x")]);
         assert_eq!(why(&path), format!("{name}: no member of a checkpoint"));
     }
@@ -242,9 +242,9 @@ fn a_mount_that_the_pod_does_not_ask_for_is_refused() {
 fn another_format_is_refused() {
     let work = folder();
     let mut manifest = manifest(work.path());
-    manifest.format = 2;
+    manifest.format = 9;
     let (_work, path) = forged(&manifest, &[]);
-    assert_eq!(why(&path), "format 2, this engine reads 1");
+    assert_eq!(why(&path), "format 9, this engine reads 2");
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn facts(root: &Path, path: &Path, found: &mut BTreeMap<PathBuf, String>) {
         metadata.mtime_nsec(),
         std::fs::read_link(path).ok(),
         attributes,
-        xxhash_rust::xxh3::xxh3_64(&content),
+        xxhash_rust::xxh64::xxh64(&content, 0),
     );
     found.insert(path.strip_prefix(root).expect("below").to_path_buf(), fact);
     if metadata.is_dir() {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -17,13 +17,11 @@ use tar::{Archive, EntryType};
 
 use super::pack::{KIND, XATTR};
 use super::read::ArchiveError;
+use super::sparse;
 use crate::within::{self, Links};
 
 /// Most bytes of the records of one entry.
 const MAX_RECORDS: u64 = 1 << 20;
-
-/// Zeroes in pieces of this length become holes.
-const HOLE: usize = 64 << 10;
 
 /// Unpacks a tree into a folder that is there.
 ///
@@ -158,7 +156,7 @@ impl Entry {
         let node = |kind| nix::sys::stat::mknodat(&folder, name, kind, Mode::S_IRUSR, 0);
         match self.kind {
             EntryType::Regular if self.records.0.contains_key(KIND) => node(SFlag::S_IFSOCK)?,
-            EntryType::Regular => return fill(&folder, name, content),
+            EntryType::Regular => return self.fill(&folder, name, content),
             EntryType::Directory => nix::sys::stat::mkdirat(&folder, name, private)?,
             EntryType::Symlink => {
                 let target = self.records.path("linkpath").unwrap_or_default();
@@ -170,6 +168,15 @@ impl Entry {
             kind => return Err(io::Error::other(format!("unexpected kind {kind:?}"))),
         }
         Ok(())
+    }
+
+    /// Makes a plain file.
+    fn fill(&self, folder: &OwnedFd, name: &OsStr, content: &mut impl Read) -> io::Result<()> {
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW;
+        let flags = flags | OFlag::O_CLOEXEC;
+        let file = nix::fcntl::openat(folder, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        let data = self.records.0.get(sparse::DATA).map(Vec::as_slice);
+        sparse::fill(content, &mut File::from(file), data)
     }
 
     fn link(&self, root: &OwnedFd, folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
@@ -207,30 +214,4 @@ fn is_whiteout(header: &tar::Header) -> io::Result<bool> {
     Ok(header.entry_type() == EntryType::Char
         && is_zero(header.device_major())?
         && is_zero(header.device_minor())?)
-}
-
-/// Makes a plain file. Blocks of zeroes become holes, so that a sparse file stays sparse.
-fn fill(folder: &impl AsFd, name: &OsStr, content: &mut impl Read) -> io::Result<()> {
-    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW;
-    let flags = flags | OFlag::O_CLOEXEC;
-    let file = nix::fcntl::openat(folder, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
-    copy_sparse(content, &mut File::from(file))
-}
-
-fn copy_sparse(content: &mut impl Read, file: &mut File) -> io::Result<()> {
-    let mut block = Vec::with_capacity(HOLE);
-    let mut length = 0;
-    loop {
-        block.clear();
-        content.by_ref().take(HOLE as u64).read_to_end(&mut block)?;
-        length += block.len() as u64;
-        if block.is_empty() {
-            return file.set_len(length);
-        }
-        if block.iter().all(|byte| *byte == 0) {
-            file.seek(SeekFrom::Start(length))?;
-        } else {
-            file.write_all(&block)?;
-        }
-    }
 }

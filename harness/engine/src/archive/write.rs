@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use model::Digest;
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh64::Xxh64;
 
 use super::manifest::{MANIFEST, Manifest, Member};
 use crate::error::{About, Error};
@@ -66,10 +66,10 @@ pub(crate) fn digest_members(
 /// Length and digest of a file.
 pub(crate) fn digest_file(path: &Path) -> Result<Member, Error> {
     let mut file = fs_err::File::open(path).about("open", path)?;
-    let mut digest = Xxh3::new();
+    let mut digest = Xxh64::new(0);
     let mut sink = Passing::new(io::sink(), |bytes| digest.update(bytes));
     let bytes = io::copy(&mut file, &mut sink).about("read", path)?;
-    Ok(Member { bytes, xxh3: Digest(digest.digest128()) })
+    Ok(Member { bytes, xxh64: Digest(digest.digest()) })
 }
 
 /// Writes an archive of the manifest and its members, which stand in `folder`, beside `path`.

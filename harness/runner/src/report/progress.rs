@@ -80,6 +80,7 @@ fn message(event: &Event) -> String {
         Event::CellStarted { .. } => "started".to_owned(),
         Event::NodeStarting { node, start: Start::Fork, .. } => format!("{node} is forked"),
         Event::NodeStarting { node, start: Start::Boot, .. } => format!("{node} boots"),
+        Event::NodeStarting { node, start: Start::Branch, .. } => format!("{node} goes on"),
         Event::NodeStarted { boot, ms, .. } => format!(
             "{} runs Linux {} and CRIU {} after {}",
             boot.node,

@@ -8,6 +8,7 @@ use comfy_table::{Table, presets};
 use model::{Capture, Value};
 use serde::Deserialize;
 
+use super::hexdump::hexdump;
 use crate::names;
 use crate::verdict::{Difference, Level, LevelVerdict, brief, causes, value_in_words};
 
@@ -58,7 +59,8 @@ struct Row {
 
 /// Draws what both captures of a cell's folder say of each fact, and how it was judged: what
 /// differs first, causes before what follows them, then what is tolerated or moved within its
-/// rule. Facts that are equal are shown where they fit `pattern`, else counted.
+/// rule. Facts that are equal are shown where they fit `pattern`, else counted. Below stand the bytes
+/// of pages that differ.
 ///
 /// # Errors
 /// When the captures are missing, damaged or of an unknown format.
@@ -99,7 +101,14 @@ fn draw(found: &Found, pairs: &[(Capture, Capture)], pattern: Option<&str>) -> S
     let shown = rest.into_iter().filter(|(is_equal, _)| pattern.is_some() || !is_equal);
     rows.extend(shown.map(|(_, row)| row));
     let hidden = if pattern.is_some() { 0 } else { equal };
-    format!("{}{}", table(&rows), counted(hidden))
+    format!("{}{}{}", table(&rows), counted(hidden), pages(found, wanted))
+}
+
+/// The bytes of pages that differ.
+fn pages(found: &Found, wanted: impl Fn(&str) -> bool) -> String {
+    let differences = found.levels.values().flat_map(|level| &level.differences);
+    let pages = differences.filter(|it| wanted(&it.fact)).filter_map(hexdump);
+    pages.map(|page| format!("\n{page}")).collect()
 }
 
 fn counted(hidden: usize) -> String {
@@ -203,7 +212,7 @@ mod tests {
 
     fn capture(facts: &[(&str, Value)]) -> Capture {
         let facts = facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        Capture { schema: 1, facts: facts.collect(), ..Capture::default() }
+        Capture { schema: 2, facts: facts.collect(), ..Capture::default() }
     }
 
     fn exact(text: &str) -> Value {

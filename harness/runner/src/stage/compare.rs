@@ -7,6 +7,7 @@ use serde::Serialize;
 use state::{Comparison, Told};
 use tokio::time::Instant;
 
+use super::pages::with_bytes;
 use super::{Stage, Stop};
 use crate::event::Event;
 use crate::expectations::Subject;
@@ -43,6 +44,7 @@ impl Stage {
         let wholes: Vec<_> = kernel.differences.iter().cloned().zip(told.clone()).collect();
         let of_pages = state::causes_among(&wholes, &memory.differences);
         let pages = with_causes(differences(&memory.differences), of_pages);
+        let pages = with_bytes(pages, &self.pages);
         let facts = with_causes(differences(&kernel.differences), told);
         let verdict = LevelVerdict::judged(Level::Kernel, facts)
             .count("facts", kernel.facts as u64)

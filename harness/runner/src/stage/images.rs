@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use model::Capture;
 use model::message::{ImagesOf, Request};
+use model::{Capture, pack};
 use tokio::time::Instant;
 
 use super::compare::{caused, differences};
@@ -63,7 +63,7 @@ impl Stage {
         let began = Instant::now();
         let request = Request::Images { pod: self.pod_name()?, of };
         let bytes = self.guest(name)?.fetch(request, MOST_BYTES, OPERATION + GRACE).await?;
-        let capture: Capture = postcard::from_bytes(&bytes)
+        let capture: Capture = pack::unpack(&bytes, MOST_BYTES)
             .map_err(|error| Stop::broken(format!("{which} from {name}: {error}")))?;
         self.times.add("images", began.elapsed());
         let (facts, ms) = (capture.facts.len() as u64, millis(began.elapsed()));

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::message::{Place, Reply, Request};
-use model::{Capture, Phase};
+use model::{Capture, Phase, pack};
+use state::Observed;
 use tokio::time::Instant;
 use vm::Guest;
 
@@ -61,6 +62,7 @@ impl Stage {
         if phase == Phase::PreResume {
             self.after = Some(self.capture(name, "b").await?);
             self.images_after(name).await?;
+            self.pages_after(name).await;
         }
         self.times.held_up(began.elapsed());
         Ok(())
@@ -70,8 +72,9 @@ impl Stage {
         let began = Instant::now();
         let request = Request::Capture { pod: self.pod_name()? };
         let bytes = self.guest(name)?.fetch(request, CAPTURE_BYTES, CAPTURE).await?;
-        let capture: Capture = postcard::from_bytes(&bytes)
+        let observed: Observed = pack::unpack(&bytes, CAPTURE_BYTES)
             .map_err(|error| Stop::broken(format!("capture {which} from {name}: {error}")))?;
+        let capture = observed.into_capture();
         self.times.captured(began);
         let ms = millis(began.elapsed());
         let facts = capture.facts.len() as u64;

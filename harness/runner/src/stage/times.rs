@@ -32,6 +32,10 @@ impl Times {
         self.named.insert(name.to_owned(), time);
     }
 
+    pub(super) fn of(&self, name: &str) -> Duration {
+        self.named.get(name).copied().unwrap_or_default()
+    }
+
     pub(super) fn set_us(&mut self, name: &str, us: u64) {
         self.set(name, Duration::from_micros(us));
     }

@@ -43,8 +43,11 @@ impl Stage {
     pub fn wire(&mut self, a: NodeName, b: NodeName) -> Result<(), Stop> {
         let file = self.folder().join(format!("wire-{a}-{b}.pcapng"));
         let captured = self.setting.pcap;
+        let is_there = self.is_open();
         let lab = self.lab()?;
-        lab.wire(a.0, b.0)?;
+        if !is_there {
+            lab.wire(a.0, b.0)?;
+        }
         if captured {
             lab.switch().capture(a.0, b.0, &file).map_err(vm::Error::from)?;
         }

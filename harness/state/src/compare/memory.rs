@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use model::{Digest, Memory, PageLabel, PageObject, PageRun};
+use model::{Memory, PageLabel, PageObject, PageRun};
 
+use super::page::{DifferingPage, Page};
 use super::{Difference, MemoryLevel};
 use crate::tolerance;
 
@@ -27,6 +28,7 @@ pub(super) fn compare(before: &Memory, after: &Memory) -> MemoryLevel {
             }
             level.differing = level.differing.saturating_add(run.count);
             if level.differences.len() < TOLD {
+                level.first_pages.push(run.first_page(&difference.fact, name, was, is));
                 level.differences.push(difference);
             } else {
                 untold += 1;
@@ -43,14 +45,6 @@ pub(super) fn compare(before: &Memory, after: &Memory) -> MemoryLevel {
     }
     level.bytes = level.pages.saturating_mul(page_bytes);
     level
-}
-
-/// What a page is in one capture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Page {
-    Absent,
-    Zero,
-    Content(Digest),
 }
 
 /// Pages next to each other that differ in the same way.
@@ -74,9 +68,31 @@ impl DifferingRun {
             && label(labels, self.first) == label(labels, next.first)
     }
 
-    fn told(&self, object: &str, was: &PageObject, is: &PageObject, page_bytes: u64) -> Difference {
+    /// What a person calls the mapping that it is in.
+    fn mapping<'o>(&self, was: &'o PageObject, is: &'o PageObject) -> &'o str {
         let name = label(&was.labels, self.first).or_else(|| label(&is.labels, self.first));
-        let name = name.map_or("memory", |label| label.text.as_str());
+        name.map_or("memory", |label| label.text.as_str())
+    }
+
+    fn first_page(
+        &self,
+        fact: &str,
+        object: &str,
+        was: &PageObject,
+        is: &PageObject,
+    ) -> DifferingPage {
+        DifferingPage {
+            fact: fact.to_owned(),
+            object: object.to_owned(),
+            index: self.first,
+            mapping: self.mapping(was, is).to_owned(),
+            before: self.before,
+            after: self.after,
+        }
+    }
+
+    fn told(&self, object: &str, was: &PageObject, is: &PageObject, page_bytes: u64) -> Difference {
+        let name = self.mapping(was, is);
         let pages = match self.count {
             1 => "1 page".to_owned(),
             count => format!("{count} pages"),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use criu::image::{Schema, decode};
 use model::{Digest, Value};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh64::Xxh64;
 
 use super::names::in_order;
 use super::walk::Walk;
@@ -111,11 +111,11 @@ fn read_file(walk: &mut Walk<'_>, folder: &Path, found: &Found, schema: &Schema)
 }
 
 fn digest(mut file: File) -> io::Result<(Digest, u64)> {
-    let (mut hasher, mut length) = (Xxh3::new(), 0);
+    let (mut hasher, mut length) = (Xxh64::new(0), 0);
     let mut piece = vec![0; PIECE];
     loop {
         match file.read(&mut piece)? {
-            0 => return Ok((Digest(hasher.digest128()), length)),
+            0 => return Ok((Digest(hasher.digest()), length)),
             count => {
                 hasher.update(&piece[..count]);
                 length += count as u64;

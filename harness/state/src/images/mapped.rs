@@ -6,11 +6,12 @@ use crate::registry::Kind;
 use crate::registry::images::Meaning;
 
 /// Kinds of mappings (`criu/include/image.h`).
-const FILE_PRIVATE: u64 = 1 << 6;
-const FILE_SHARED: u64 = 1 << 7;
-const ANON_SHARED: u64 = 1 << 8;
-const SYSV: u64 = 1 << 10;
+pub(super) const FILE_PRIVATE: u64 = 1 << 6;
+pub(super) const FILE_SHARED: u64 = 1 << 7;
+pub(super) const ANON_SHARED: u64 = 1 << 8;
+pub(super) const SYSV: u64 = 1 << 10;
 const SOCKET: u64 = 1 << 11;
+pub(super) const MEMFD: u64 = 1 << 14;
 
 /// What a field stands for in this very message.
 pub(super) fn resolve(meaning: Meaning, message: &DynamicMessage) -> Meaning {

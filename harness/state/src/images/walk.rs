@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use criu::image::{Entry, Image, Payload};
 use model::{Digest, Value as Fact};
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage, Value};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh64::xxh64;
 
 use super::UNKNOWN;
 use super::mapped::{self, number};
@@ -258,7 +258,7 @@ impl<'a> Walk<'a> {
     }
 
     fn bytes(&mut self, path: &str, bytes: &[u8]) {
-        let (digest, length) = (Digest(xxh3_128(bytes)), bytes.len() as u64);
+        let (digest, length) = (Digest(xxh64(bytes, 0)), bytes.len() as u64);
         self.put(path, Fact::Content { digest, length });
     }
 

@@ -42,9 +42,31 @@ pub(super) struct Region {
 
 nix::ioctl_readwrite!(pagemap_scan, b'f', 16, Arguments);
 
+/// `PAGE_IS_GUARD`, since 6.15.
+const GUARD: u64 = 1 << 8;
+
 /// Ranges of addresses in which something other than pages stands; none on a kernel without the
 /// call, which has no guards either.
 pub(super) fn markers(pagemap: &File, start: u64, end: u64) -> nix::Result<Vec<(u64, u64)>> {
+    scan(pagemap, start, end, SWAPPED).map(Option::unwrap_or_default)
+}
+
+/// Ranges of guards, also where pages of a file are below them; nothing on a kernel that does not
+/// tell guards apart.
+pub(crate) fn guards(pagemap: &File, start: u64, end: u64) -> nix::Result<Option<Vec<(u64, u64)>>> {
+    match scan(pagemap, start, end, GUARD) {
+        Err(Errno::EINVAL) => Ok(None),
+        scanned => scanned,
+    }
+}
+
+/// Ranges of addresses of one category; nothing on a kernel without the call.
+fn scan(
+    pagemap: &File,
+    start: u64,
+    end: u64,
+    category: u64,
+) -> nix::Result<Option<Vec<(u64, u64)>>> {
     let mut regions = [Region::default(); 64];
     let (mut found, mut at) = (Vec::new(), start);
     while at < end {
@@ -54,14 +76,14 @@ pub(super) fn markers(pagemap: &File, start: u64, end: u64) -> nix::Result<Vec<(
             end,
             regions: regions.as_mut_ptr() as u64,
             regions_len: regions.len() as u64,
-            any_of: SWAPPED,
-            told: SWAPPED,
+            any_of: category,
+            told: category,
             ..Arguments::default()
         };
         // SAFETY: the kernel writes at most `regions_len` regions to where `regions` is.
         let count = match unsafe { pagemap_scan(pagemap.as_raw_fd(), &raw mut arguments) } {
             Ok(count) => count.cast_unsigned() as usize,
-            Err(Errno::ENOTTY) => break,
+            Err(Errno::ENOTTY) => return Ok(None),
             Err(errno) => return Err(errno),
         };
         found.extend(regions.iter().take(count).map(|region| (region.start, region.end)));
@@ -70,7 +92,7 @@ pub(super) fn markers(pagemap: &File, start: u64, end: u64) -> nix::Result<Vec<(
         }
         at = arguments.walk_end;
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 #[cfg(test)]
@@ -101,5 +123,30 @@ mod tests {
         // SAFETY: the mapping above, used no longer.
         unsafe { libc::munmap(memory, LENGTH) };
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_guard_shows_in_shared_memory_beside_pages() {
+        const LENGTH: usize = 8 * PAGE as usize;
+        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+        let flags = flags | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping, which nothing else knows of.
+        let memory = unsafe { libc::mmap(ptr::null_mut(), LENGTH, prot, flags, -1, 0) };
+        assert_ne!(memory, libc::MAP_FAILED);
+        let start = memory as u64;
+        let guard = start + 3 * PAGE;
+        // SAFETY: the first page of the mapping, and another one of it.
+        let has_guards = unsafe {
+            memory.cast::<u8>().write(1);
+            libc::madvise(guard as *mut libc::c_void, PAGE as usize, INSTALL) == 0
+        };
+        let pagemap = File::open("/proc/self/pagemap").expect("pagemap");
+        let found = guards(&pagemap, start, start + LENGTH as u64).expect("a scan");
+        // SAFETY: the mapping above, used no longer.
+        unsafe { libc::munmap(memory, LENGTH) };
+        if has_guards {
+            // Shared memory takes guards since the kernel tells them apart.
+            assert_eq!(found, Some(vec![(guard, guard + PAGE)]));
+        }
     }
 }

@@ -119,6 +119,12 @@ impl Space {
         Ok(())
     }
 
+    /// A page, or nothing where nobody can read it.
+    pub(crate) fn page(&mut self, address: u64) -> Result<Option<Vec<u8>>> {
+        let got = self.fill(address, PAGE as usize)?;
+        Ok((got == PAGE as usize).then(|| self.buffer[..got].to_vec()))
+    }
+
     /// The quick call first; it respects protections, which `/proc/PID/mem` overrides.
     fn fill(&mut self, at: u64, wanted: usize) -> Result<usize> {
         if let Ok(got) = sys::read_memory(self.pid, at, &mut self.buffer[..wanted])
@@ -155,7 +161,7 @@ fn exists(entry: &[u8]) -> bool {
 /// Blanks what the kernel writes into a registered rseq area whenever the thread goes back to
 /// user space: cpu_id_start and cpu_id (bytes 0 to 8), node_id and mm_cid (20 to 28). See
 /// `struct rseq` in include/uapi/linux/rseq.h. The rest of the area is state.
-fn mask_rseq(area: u64, start: u64, bytes: &mut [u8]) {
+pub(crate) fn mask_rseq(area: u64, start: u64, bytes: &mut [u8]) {
     for (from, to) in [(0, 8), (20, 28)] {
         for address in area + from..area + to {
             let byte = address.checked_sub(start).and_then(|at| bytes.get_mut(at as usize));

@@ -153,12 +153,12 @@ mod tests {
         assert_eq!(
             told,
             [
-                "pod.link.eth0.attribute_77 Exact(\"010203\")",
-                "pod.link.eth0.attribute_78.attribute_5 Exact(\"09090909\")",
-                "pod.link.eth0.attribute_78.attribute_5#2 Exact(\"08080808\")",
-                "pod.link.eth0.ifname Exact(\"eth0\")",
-                "pod.link.eth0.linkinfo.info_kind Exact(\"veth\")",
-                "pod.link.eth0.mtu Exact(\"1500\")",
+                "pod.link.eth0.attribute_77 Text(\"010203\")",
+                "pod.link.eth0.attribute_78.attribute_5 Text(\"09090909\")",
+                "pod.link.eth0.attribute_78.attribute_5#2 Text(\"08080808\")",
+                "pod.link.eth0.ifname Text(\"eth0\")",
+                "pod.link.eth0.linkinfo.info_kind Text(\"veth\")",
+                "pod.link.eth0.mtu Text(\"1500\")",
             ]
         );
     }

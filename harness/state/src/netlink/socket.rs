@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use crate::error::{Error, Result};
+use crate::facts::Facts;
 use crate::sys;
 
 /// Length of `struct nlmsghdr`.
@@ -31,20 +32,42 @@ pub(crate) struct Netlink {
 pub(crate) type Message = Vec<u8>;
 
 impl Netlink {
-    /// Opens one, of a family that netlink(7) has.
-    pub(crate) fn open(protocol: i32, family: &'static str) -> Result<Self> {
-        let opened = sys::netlink(protocol);
-        let socket = opened.map_err(|error| Error::call("netlink", family, error))?;
-        Ok(Netlink { socket, family, buffer: vec![0; PART] })
+    /// Opens one, of a family that netlink(7) has. Where that is a module, asking loads it. A kernel
+    /// without it does not offer the facts of these names.
+    pub(crate) fn open(
+        protocol: i32,
+        family: &'static str,
+        names: &[&str],
+        facts: &mut Facts,
+    ) -> Result<Option<Self>> {
+        match sys::netlink(protocol) {
+            Ok(socket) => Ok(Some(Netlink { socket, family, buffer: vec![0; PART] })),
+            Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+                Some(errno) if refuses(errno) => {
+                    names.iter().for_each(|name| facts.not_offered(*name, refusal(family, errno)));
+                    Ok(None)
+                }
+                _ => Err(Error::call("netlink", family, error)),
+            },
+        }
     }
 
-    /// All messages of a dump; nothing where the kernel does not know the question.
-    pub(crate) fn dump(&mut self, kind: u16, body: &[u8]) -> Result<Option<Vec<Message>>> {
+    /// All messages of a dump. A kernel that refuses does not offer the facts of these names, which
+    /// is another thing than a table with nothing in it.
+    pub(crate) fn table(
+        &mut self,
+        kind: u16,
+        body: &[u8],
+        names: &[&str],
+        facts: &mut Facts,
+    ) -> Result<Option<Vec<Message>>> {
         for _ in 0..ATTEMPTS {
             match self.dump_once(kind, body) {
                 Ok(Some(messages)) => return Ok(Some(messages)),
                 Ok(None) => {}
-                Err(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ENOENT | Errno::EAFNOSUPPORT) => {
+                Err(errno) if refuses(errno) => {
+                    let why = refusal(&format!("{} dump {kind}", self.family), errno);
+                    names.iter().for_each(|name| facts.not_offered(*name, &why));
                     return Ok(None);
                 }
                 Err(errno) => return Err(self.failed(kind, errno)),
@@ -101,6 +124,24 @@ impl Netlink {
     }
 }
 
+/// Whether a kernel says so that it does not know what it is asked: a family or a message that it
+/// does not have (built without, or of a module that is not there).
+fn refuses(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::EOPNOTSUPP
+            | Errno::EPROTONOSUPPORT
+            | Errno::EAFNOSUPPORT
+            | Errno::ESOCKTNOSUPPORT
+            | Errno::ENOENT
+            | Errno::EINVAL
+    )
+}
+
+fn refusal(what: &str, errno: Errno) -> String {
+    format!("this kernel refuses {what}: {}", errno.desc())
+}
+
 /// A dump's end has a negative error number, or zero.
 fn end(body: &[u8]) -> nix::Result<()> {
     match u32_at(body, 0).cast_signed() {
@@ -119,4 +160,36 @@ pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
     u32::from_ne_bytes(bytes.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_the_kernel_does_not_know_is_not_offered_and_one_without_rows_is_empty() {
+        const NO_SUCH_MESSAGE: u16 = 4094;
+        let mut facts = Facts::default();
+        let route = Netlink::open(libc::NETLINK_ROUTE, "rtnetlink", &[], &mut facts);
+        let mut route = route.expect("a socket").expect("every kernel has it");
+        let mut ask = |kind, body: &[u8], names| route.table(kind, body, &[names], &mut facts);
+        let nobodys = [libc::AF_DECnet as u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let empty = ask(libc::RTM_GETNEIGH, &nobodys, "pod.empty.*").expect("a table");
+        let refused = ask(NO_SUCH_MESSAGE, &[0; 12], "pod.nothing.*").expect("no failure");
+        assert_eq!((empty, refused), (Some(Vec::new()), None));
+        let unknown = Netlink::open(31, "nothing", &["pod.unknown.*"], &mut facts);
+        assert!(unknown.expect("no failure").is_none());
+        let told: Vec<_> = facts.not_offered.into_iter().collect();
+        let words = |name: &str, why: &str| (name.to_owned(), format!("this kernel refuses {why}"));
+        assert_eq!(
+            told,
+            [
+                words(
+                    "pod.nothing.*",
+                    "rtnetlink dump 4094: Operation not supported on transport endpoint"
+                ),
+                words("pod.unknown.*", "nothing: Protocol not supported"),
+            ]
+        );
+    }
 }

@@ -82,6 +82,9 @@ pub(super) const FSTAT: &[Rule] = lines!("task.*.fd.*.", FSTAT_CALL;
 const FCNTL_CALL: &str = "fcntl(2) by pidfd_getfd(2)";
 
 pub(super) const OPEN_FILE: &[&[Rule]] = &[
+    lines!("task.*.fd.*.", "fgetxattr(2) by pidfd_getfd(2)";
+        Exact, "", "attributes and ACLs of a file that no path leads to" => "xattr.*";
+    ),
     lines!("task.*.fd.*.", FCNTL_CALL;
         Exact, "", STATE => "f_getsig", "f_getlease", "f_getpipe_sz", "f_getown";
         Exact, "3.17", STATE => "f_get_seals";

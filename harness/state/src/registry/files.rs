@@ -47,12 +47,17 @@ pub(super) const SHM: &[Rule] = lines!("pod.shm.*.", LSTAT;
         "type", "mode", "uid", "gid", "mtime", "size", "nlink", "rdev", "target", "same_file";
 );
 
+const HOLES: &str = "zeroes that take no room, block by block";
+
 /// Attributes have names that could be anything: after those that are named above.
 pub(super) const XATTRS: &[&[Rule]] = &[
     lines!("root.*.xattr.", ATTRIBUTES; Exact, "", "attributes and ACLs" => "*";),
     lines!("tmpfs.*.xattr.", ATTRIBUTES; Exact, "", "attributes and ACLs" => "*";),
     lines!("pod.shm.*.xattr.", ATTRIBUTES; Exact, "", "attributes and ACLs" => "*";),
     lines!("root.*.", "pread(2)"; Content, "", STATE => "content";),
+    lines!("root.*.", "lseek(2) SEEK_HOLE"; Exact, "", HOLES => "holes";),
     lines!("tmpfs.*.", "pread(2)"; Content, "", STATE => "content";),
+    lines!("tmpfs.*.", "lseek(2) SEEK_HOLE"; Exact, "", HOLES => "holes";),
     lines!("pod.shm.*.", "pread(2)"; Content, "", STATE => "content";),
+    lines!("pod.shm.*.", "lseek(2) SEEK_HOLE"; Exact, "", HOLES => "holes";),
 ];

@@ -201,6 +201,7 @@ const KEPT: &[(&str, &str)] = &[
         "task.*.fd.*.content",
         "pipes-data.img, fifo-data.img, ghost-file-*.img, memfd.img with pages-*.img",
     ),
+    ("task.*.fd.*.xattr.*", NOWHERE),
     ("task.*.fd.*.pid*", "files.img pidfd (since CRIU 4.1)"),
     ("task.*.fd.*", "fdinfo-*.img; files.img"),
     // Mounts and files
@@ -215,6 +216,7 @@ const KEPT: &[(&str, &str)] = &[
     ("tmpfs.*", "tmpfs-*.tar.gz.img, by tar"),
     ("mqueue.*", NOWHERE),
     // What the pod's tasks have in common
+    ("pidns.*", NOWHERE),
     ("clock.*", "timens-*.img: monotonic, boottime"),
     ("pod.sysv.shm.*pid", NOWHERE),
     ("pod.sysv.sem.*sempid", NOWHERE),

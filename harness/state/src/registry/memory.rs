@@ -14,6 +14,10 @@ pub(super) const MAPS: &[Rule] = lines!("task.*.map.*.", SMAPS_FILE;
     Moment, "", "written to since somebody asked (VmFlags `sd`): history" => "softdirty";
 );
 
+pub(super) const GUARDS: &[Rule] = lines!("task.*.map.*.", "ioctl PAGEMAP_SCAN";
+    Exact, "6.15", "guard pages of a shared mapping" => "guards";
+);
+
 pub(super) const MEMORY: &[Rule] = lines!("task.*.", "/proc/PID/mem";
     Exact, "", "guard pages, and pages past the end of a file" =>
         "memory.unreadable", "shared.*.unreadable";

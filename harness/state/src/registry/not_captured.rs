@@ -1,7 +1,7 @@
 //! What is not captured, and why.
 
 use super::lines::{HISTORY, RESIDENCY};
-use super::node_sysctls::{FS, KERNEL, VM};
+use super::node_sysctls::{FS, KERNEL, OTHER, USER, VM};
 
 /// Something that the kernel shows and that is not captured.
 #[derive(Clone, Copy, Debug)]
@@ -312,12 +312,6 @@ pub const NOT_CAPTURED: &[NotCaptured] = &[
         &[concat!(option!(), "mptcp_*")],
         "CRIU refuses such sockets, so none can come back",
     ),
-    not(
-        "holes of files",
-        &[],
-        "a hole reads as zeroes, and is compared as such; the engine's own archive makes every \
-         64 KiB of zeroes a hole and fills all smaller ones, so that where holes are is not kept",
-    ),
     not("messages of POSIX queues", &[], "receiving takes them away"),
     not(
         "bytes that TCP has sent and that are not acknowledged",
@@ -340,16 +334,6 @@ pub const NOT_CAPTURED: &[NotCaptured] = &[
         "shown to the task itself only; the images have what CRIU knows of it",
     ),
     not(
-        "/proc/sys/kernel/ns_last_pid, pid_max, vm/memfd_noexec, /proc/sys/user",
-        &[
-            "/proc/sys/kernel ns_last_pid",
-            "/proc/sys/kernel pid_max",
-            "/proc/sys/vm memfd_noexec",
-            "/proc/sys/user *",
-        ],
-        "of the pid or user namespace, and shown to its members only",
-    ),
-    not(
         "/proc/sys/kernel/hostname, domainname, osrelease, ostype, version, cap_last_cap",
         &[
             "/proc/sys/kernel hostname",
@@ -364,15 +348,10 @@ pub const NOT_CAPTURED: &[NotCaptured] = &[
     not("sysctls of the kernel", KERNEL, NODE),
     not("sysctls of memory", VM, NODE),
     not("sysctls of file systems", FS, NODE),
+    not("other sysctls", OTHER, NODE),
     not(
-        "other sysctls",
-        &[
-            "/proc/sys/abi *",
-            "/proc/sys/crypto *",
-            "/proc/sys/debug *",
-            "/proc/sys/dev *",
-            "/proc/sys/sunrpc *",
-        ],
-        NODE,
+        "/proc/sys/user",
+        USER,
+        "of the user namespace, and shown to its members only; a pod has none of its own",
     ),
 ];

@@ -99,6 +99,15 @@ pub(super) const SYSCTLS: &[&[Rule]] = &[
     ),
 ];
 
+/// Of the pid namespace of each container, as its members see them.
+pub(super) const PID_NAMESPACE: &[&[Rule]] = &[
+    lines!("pidns.", "/proc/sys/kernel";
+        Exact, "", "after which number the next pid is looked for" => "ns_last_pid";
+        Exact, "6.14", STATE => "pid_max";
+    ),
+    lines!("pidns.", "/proc/sys/vm"; Exact, "6.3", STATE => "memfd_noexec";),
+];
+
 const FILES: &str = "files of the cgroup";
 const WATCHED: &str = "what the cgroup used, or its pressure, up to now";
 const MEMBERS: &str = "the node's pids; membership is compared as `cgroup.path`";

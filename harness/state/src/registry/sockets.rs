@@ -145,3 +145,23 @@ pub(super) const UNIX: &[Rule] = lines!("task.*.fd.*.socket.", DIAG;
         "memory in the allocator's units; what was sent is compared where it waits to be read" =>
         "wqueue";
 );
+
+/// Beside what a getsockopt(2) tells.
+pub(super) const DIAGNOSTICS: &[&[Rule]] = &[
+    lines!("task.*.fd.*.socket.netlink.", "sock_diag(7) NETLINK_DIAG";
+        Exact, "", "whether diagnostics of the pod's network show it" => "netns";
+        Exact, "3.10", STATE => "state", "portid", "dst_portid", "dst_group", "groups";
+        Exact, "4.8", STATE => "flags";
+    ),
+    lines!("task.*.fd.*.socket.packet.", "sock_diag(7) PACKET_DIAG";
+        Exact, "", "whether diagnostics of the pod's network show it" => "netns";
+        Identity("ifindex"), "3.7", CHOSEN => "ifindex", "mclist.*.ifindex";
+        Exact, "3.7", STATE =>
+            "num", "version", "reserve", "copy_thresh", "tstamp", "flags", "fanout", "uid",
+            "mclist.*.address", "mclist.*.type", "mclist.*.count",
+            "rx_ring.block_size", "rx_ring.block_nr", "rx_ring.frame_size", "rx_ring.frame_nr",
+            "rx_ring.retire_tmo", "rx_ring.sizeof_priv", "rx_ring.features",
+            "tx_ring.block_size", "tx_ring.block_nr", "tx_ring.frame_size", "tx_ring.frame_nr",
+            "tx_ring.retire_tmo", "tx_ring.sizeof_priv", "tx_ring.features";
+    ),
+];

@@ -1,5 +1,6 @@
 //! Cgroups: who is where, as seen from outside and from inside, and the knobs.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -14,13 +15,18 @@ use crate::read;
 
 pub(crate) fn container(_: &Pod<'_>, container: &Container<'_>, facts: &mut Facts) -> Result<()> {
     let home = below_mount(&container.status.cgroup);
+    let mut namespaces: BTreeMap<String, Vec<&Task>> = BTreeMap::new();
     for task in container.tasks.iter().filter(|task| !task.zombie) {
-        let path = task.proc().join("cgroup");
-        let text = read::text(&path)?;
-        let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
+        let path = path_of(task)?;
         let place = path.strip_prefix(&home).map(|rest| if rest.is_empty() { "/" } else { rest });
-        facts.put(format!("{}.cgroup.path", task.name), place.unwrap_or(path));
-        facts.put(format!("{}.cgroup.path_inside", task.name), seen_inside(task)?);
+        facts.put(format!("{}.cgroup.path", task.name), place.unwrap_or(&path));
+        let namespace = read::link(task.proc().join("ns/cgroup"))?;
+        namespaces.entry(namespace).or_default().push(task);
+    }
+    for tasks in namespaces.values() {
+        for (task, path) in tasks.iter().zip(seen_inside(tasks)?) {
+            facts.put(format!("{}.cgroup.path_inside", task.name), path);
+        }
     }
     knobs(&container.status.cgroup, &format!("{}cgroup", container.prefix), facts)
 }
@@ -35,20 +41,24 @@ fn below_mount(cgroup: &Path) -> String {
     format!("/{}", path.display())
 }
 
-/// What the task itself reads in `/proc/self/cgroup`: relative to its cgroup namespace.
-fn seen_inside(task: &Task) -> Result<String> {
-    let namespace = task.proc().join("ns/cgroup");
+fn path_of(task: &Task) -> Result<String> {
+    let text = read::text(task.proc().join("cgroup"))?;
+    Ok(text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_owned())
+}
+
+/// What tasks of one cgroup namespace read in their `/proc/self/cgroup`: relative to it.
+fn seen_inside(tasks: &[&Task]) -> Result<Vec<String>> {
+    let Some(first) = tasks.first() else { return Ok(Vec::new()) };
+    let namespace = first.proc().join("ns/cgroup");
     let file = File::open(&namespace).map_err(|source| Error::read(&namespace, source))?;
-    let look = move || {
+    let look = || {
         setns(&file, CloneFlags::CLONE_NEWCGROUP)
             .map_err(|errno| Error::call("setns", namespace.display().to_string(), errno))?;
-        read::text(task.proc().join("cgroup"))
+        tasks.iter().copied().map(path_of).collect()
     };
     // The namespace is left by leaving the thread.
-    let text = thread::scope(|scope| scope.spawn(look).join()).unwrap_or_else(|panic| {
-        std::panic::resume_unwind(panic);
-    })?;
-    Ok(text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_owned())
+    thread::scope(|scope| scope.spawn(look).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn knobs(cgroup: &Path, prefix: &str, facts: &mut Facts) -> Result<()> {

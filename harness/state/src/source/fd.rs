@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::pod::{Pod, Task};
+use crate::source::diag::Sockets;
 use crate::source::open_file::OpenFile;
-use crate::source::unix_diag::UnixSockets;
 use crate::source::{fdinfo, sharing};
 use crate::sys::{self, Shared};
 use crate::{inode, read};
@@ -26,7 +26,7 @@ struct Descriptor {
 
 /// Looks at every descriptor of the pod. What only an open file tells is told once for each open
 /// file description, under its first descriptor.
-pub(crate) fn pod(pod: &Pod<'_>, unix: &UnixSockets, facts: &mut Facts) -> Result<()> {
+pub(crate) fn pod(pod: &Pod<'_>, sockets: &Sockets, facts: &mut Facts) -> Result<()> {
     let mut files = OpenFiles::default();
     for task in pod.tasks().filter(|task| !task.zombie) {
         if sharing::first(pod, task, Shared::Files)?.pid != task.pid {
@@ -42,7 +42,7 @@ pub(crate) fn pod(pod: &Pod<'_>, unix: &UnixSockets, facts: &mut Facts) -> Resul
             let info = read::text(task.proc().join(format!("fdinfo/{fd}")))?;
             put_kind(task, &name, &target, facts);
             fdinfo::put(pod, &name, &info, facts);
-            let open = OpenFile { pod, name: &name, target: &target, info: &info, unix };
+            let open = OpenFile { pod, name: &name, target: &target, info: &info, sockets };
             let descriptor = Descriptor { pid: task.pid, fd, name: name.clone() };
             let first = files.first(alike(&info, &open.identity(&file)?), descriptor)?;
             facts.put(format!("{name}.file"), &first);

@@ -11,8 +11,8 @@ use nix::sys::stat::{SFlag, major, minor};
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::pod::{Container, Pod};
-use crate::source::open_file;
 use crate::source::watches::Watches;
+use crate::source::{holes, open_file};
 use crate::{inode, read, sys};
 
 /// What was changed in the container's root, whiteouts included, and its own tmpfs mounts.
@@ -154,7 +154,8 @@ impl Walk<'_> {
         let seen = |meta: &Metadata| {
             (meta.mode(), meta.uid(), meta.gid(), meta.mtime(), meta.mtime_nsec())
         };
-        let attributes = sys::attributes(path).map_err(|source| Error::read(path, source))?;
+        let attributes =
+            sys::attributes::of_path(path).map_err(|source| Error::read(path, source))?;
         let own = attributes.iter().all(|(key, _)| key.starts_with("trusted.overlay."));
         let opaque = attributes.iter().any(|(key, _)| key == "trusted.overlay.opaque");
         Ok(seen(meta) == seen(&below) && own && !opaque)
@@ -166,7 +167,9 @@ impl Walk<'_> {
     }
 
     fn attributes(&mut self, path: &Path, name: &str) -> Result<()> {
-        for (key, value) in sys::attributes(path).map_err(|source| Error::read(path, source))? {
+        for (key, value) in
+            sys::attributes::of_path(path).map_err(|source| Error::read(path, source))?
+        {
             self.facts.put(format!("{name}.xattr.{key}"), value.escape_ascii());
         }
         Ok(())
@@ -196,6 +199,8 @@ impl Walk<'_> {
     fn content(&mut self, path: &Path, name: &str, size: u64) -> Result<()> {
         let failed = |source| Error::read(path, source);
         let file = without_a_trace(path).map_err(failed)?;
+        // First: what was read may count as data from then on.
+        holes::put(name, &file, size, self.facts).map_err(failed)?;
         let (digest, length) = open_file::digest(&file, size).map_err(failed)?;
         self.facts.digest(format!("{name}.content"), digest, length);
         Ok(())

@@ -8,12 +8,12 @@ use nix::sched::{CloneFlags, setns};
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::pod::Pod;
-use crate::source::unix_diag::UnixSockets;
+use crate::source::diag::Sockets;
 use crate::source::{ipc, multicast, network, sysctl, tables, uts};
 
 /// Enters the pod's namespaces in a thread of its own and looks around there. The thread's end
 /// is the way back.
-pub(crate) fn pod(pod: &Pod<'_>, facts: &mut Facts) -> Result<UnixSockets> {
+pub(crate) fn pod(pod: &Pod<'_>, facts: &mut Facts) -> Result<Sockets> {
     let there = || {
         enter(pod)?;
         uts::pod(facts)?;
@@ -22,7 +22,7 @@ pub(crate) fn pod(pod: &Pod<'_>, facts: &mut Facts) -> Result<UnixSockets> {
         tables::pod(facts)?;
         multicast::pod(facts)?;
         network::pod(facts)?;
-        UnixSockets::here()
+        Sockets::here(facts)
     };
     thread::scope(|scope| scope.spawn(there).join())
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))

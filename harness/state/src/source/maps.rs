@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::facts::Facts;
 use crate::pod::{Pod, Task};
-use crate::source::sharing;
+use crate::source::{guards, sharing};
 use crate::sys::Shared;
 use crate::vma::{self, Vma};
 
@@ -12,14 +12,14 @@ pub(crate) fn task(pod: &Pod<'_>, task: &Task, facts: &mut Facts) -> Result<()> 
         return Ok(());
     }
     for pieces in joined(vma::read(task)?) {
-        range(task, &pieces, facts);
+        range(task, &pieces, facts)?;
     }
     Ok(())
 }
 
 /// Facts of a range; its pieces differ in their history at most.
-fn range(task: &Task, pieces: &[Vma], facts: &mut Facts) {
-    let [vma, ..] = pieces else { return };
+fn range(task: &Task, pieces: &[Vma], facts: &mut Facts) -> Result<()> {
+    let [vma, ..] = pieces else { return Ok(()) };
     let end = pieces.last().map_or(vma.end, |last| last.end);
     let name = format!("{}.map.{:x}-{end:x}", task.name, vma.start);
     facts.put(format!("{name}.perms"), &vma.perms);
@@ -35,6 +35,7 @@ fn range(task: &Task, pieces: &[Vma], facts: &mut Facts) {
     }
     facts.put(format!("{name}.accounted"), parts(pieces, "ac"));
     facts.put(format!("{name}.softdirty"), parts(pieces, "sd"));
+    guards::put(task, &name, vma, end, facts)
 }
 
 /// Which parts of a range have a flag.

@@ -14,27 +14,33 @@ mod xfrm;
 
 use crate::error::Result;
 use crate::facts::Facts;
-use crate::netlink::Netlink;
+use crate::netlink::{Links, Netlink};
 use crate::read;
+
+const OF_ROUTE: &[&str] = &[
+    "pod.link.*",
+    "pod.addr.*",
+    "pod.route.*",
+    "pod.rule*",
+    "pod.neigh*",
+    "pod.nexthop.*",
+    "pod.addrlabel.*",
+    "pod.qdisc.*",
+    "pod.class.*",
+    "pod.filter.*",
+];
 
 /// What the network namespace has that the calling thread is in.
 pub(crate) fn pod(facts: &mut Facts) -> Result<()> {
-    let mut route = Netlink::open(libc::NETLINK_ROUTE, "rtnetlink")?;
-    let links = links::pod(&mut route, facts)?;
-    routes::pod(&mut route, &links, facts)?;
-    queueing::pod(&mut route, &links, facts)?;
-    let families = families()?;
-    if families.contains(&libc::NETLINK_XFRM) {
-        xfrm::pod(&links, facts)?;
-    } else {
-        facts.not_offered("pod.xfrm_*", "transforms are not loaded");
+    let mut links = Links::default();
+    if let Some(mut route) = Netlink::open(libc::NETLINK_ROUTE, "rtnetlink", OF_ROUTE, facts)? {
+        links = links::pod(&mut route, facts)?;
+        routes::pod(&mut route, &links, facts)?;
+        queueing::pod(&mut route, &links, facts)?;
     }
-    if families.contains(&libc::NETLINK_NETFILTER) {
-        conntrack::pod(&links, facts)?;
-        nftables::pod(facts)?;
-    } else {
-        facts.not_offered("pod.nft.*", "packet filters are not loaded");
-    }
+    xfrm::pod(&links, facts)?;
+    conntrack::pod(&links, facts)?;
+    nftables::pod(facts)?;
     legacy_tables(facts)
 }
 
@@ -50,12 +56,4 @@ fn legacy_tables(facts: &mut Facts) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Which families of netlink the kernel has loaded: it has a socket of its own for each. Opening
-/// one that is not would load it.
-fn families() -> Result<Vec<i32>> {
-    let table = read::text("/proc/thread-self/net/netlink")?;
-    let family = |line: &str| line.split_whitespace().nth(1)?.parse().ok();
-    Ok(table.lines().filter_map(family).collect())
 }

@@ -9,12 +9,12 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use model::Digest;
 use nix::sys::stat::{FileStat, SFlag, fstat};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh64::Xxh64;
 
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::pod::Pod;
-use crate::source::unix_diag::UnixSockets;
+use crate::source::diag::Sockets;
 use crate::source::{fd, pipe, socket, terminal};
 use crate::sys;
 
@@ -27,7 +27,7 @@ pub(crate) struct OpenFile<'a> {
     pub(crate) target: &'a str,
     /// Its text in `fdinfo`.
     pub(crate) info: &'a str,
-    pub(crate) unix: &'a UnixSockets,
+    pub(crate) sockets: &'a Sockets,
 }
 
 /// Kernel words of `fcntl` commands without argument, and their numbers.
@@ -48,7 +48,10 @@ impl OpenFile<'_> {
         match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
             SFlag::S_IFSOCK => socket::put(self, file.as_fd(), stat.st_ino, facts),
             SFlag::S_IFIFO => pipe::put(self, file.as_fd(), facts),
-            SFlag::S_IFREG if self.holds_content() => self.put_content(file, &stat, facts),
+            SFlag::S_IFREG if self.holds_content() => {
+                self.put_attributes(file, &stat, facts)?;
+                self.put_content(file, &stat, facts)
+            }
             SFlag::S_IFCHR => terminal::put(self, file.as_fd(), facts),
             _ if self.target == "anon_inode:inotify" => self.put_unread(file, facts),
             _ => Ok(()),
@@ -106,6 +109,23 @@ impl OpenFile<'_> {
         }
     }
 
+    /// Extended attributes of a file that no path leads to; of others the file tells.
+    fn put_attributes(&self, file: &OwnedFd, stat: &FileStat, facts: &mut Facts) -> Result<()> {
+        if stat.st_nlink > 0 {
+            return Ok(());
+        }
+        let attributes = match sys::attributes::of_open(file.as_fd()) {
+            Ok(attributes) => attributes,
+            // Opened with O_PATH.
+            Err(error) if error.raw_os_error() == Some(libc::EBADF) => return Ok(()),
+            Err(error) => return Err(self.failed("flistxattr")(error)),
+        };
+        for (key, value) in attributes {
+            facts.put(format!("{}.xattr.{key}", self.name), value.escape_ascii());
+        }
+        Ok(())
+    }
+
     /// How many bytes of events wait to be read.
     fn put_unread(&self, file: &OwnedFd, facts: &mut Facts) -> Result<()> {
         let unread = sys::ioctl_int(file.as_fd(), libc::FIONREAD);
@@ -158,13 +178,13 @@ impl OpenFile<'_> {
 
 /// Digests a file without moving its position.
 pub(crate) fn digest(file: &File, size: u64) -> std::io::Result<(Digest, u64)> {
-    let mut hash = Xxh3::new();
+    let mut hash = Xxh64::new(0);
     let mut buffer = vec![0u8; (256 << 10).min(size.max(1) as usize)];
     let mut at = 0;
     loop {
         let got = file.read_at(&mut buffer, at)?;
         if got == 0 {
-            return Ok((Digest(hash.digest128()), at));
+            return Ok((Digest(hash.digest()), at));
         }
         hash.update(&buffer[..got]);
         at += got as u64;

@@ -4,7 +4,6 @@ use std::os::fd::BorrowedFd;
 
 use crate::error::Result;
 use crate::facts::Facts;
-use crate::inode;
 use crate::source::open_file::OpenFile;
 use crate::source::socket_options::{LEVELS, Shape};
 use crate::sys;
@@ -28,9 +27,8 @@ pub(crate) fn put(
     addresses(&name, socket, facts);
     options(open, &name, socket, (domain, protocol), facts);
     filter(&name, socket, facts);
-    if domain == libc::AF_UNIX {
-        unix(open, &name, inode, facts);
-    } else {
+    open.sockets.put(domain, &name, inode, facts);
+    if domain != libc::AF_UNIX {
         queues(&name, socket, facts);
     }
     content(open, &name, socket, facts)
@@ -114,30 +112,6 @@ fn queues(name: &str, socket: BorrowedFd<'_>, facts: &mut Facts) {
         if let Ok(bytes) = sys::ioctl_int(socket, request) {
             facts.put(format!("{name}.{word}"), bytes);
         }
-    }
-}
-
-fn unix(open: &OpenFile<'_>, name: &str, inode: u64, facts: &mut Facts) {
-    let Some(socket) = open.unix.get(inode) else {
-        facts.put(format!("{name}.netns"), "not the pod's");
-        return;
-    };
-    facts.put(format!("{name}.netns"), "the pod's");
-    facts.put(format!("{name}.state"), socket.state);
-    match socket.peer {
-        Some(peer) if peer != 0 => facts.put(format!("{name}.peer"), peer),
-        _ => {}
-    }
-    facts.put(format!("{name}.rqueue"), socket.receive_queue);
-    facts.put(format!("{name}.wqueue"), socket.send_queue);
-    facts.put(format!("{name}.shutdown"), socket.shutdown);
-    facts.put(format!("{name}.icons"), socket.waiting);
-    if let Some(uid) = socket.uid {
-        facts.put(format!("{name}.uid"), uid);
-    }
-    if let Some((device, inode)) = socket.file {
-        let file = inode::from_kernel_device(device.into(), inode.into());
-        facts.put(format!("{name}.vfs"), file);
     }
 }
 

@@ -10,12 +10,21 @@ use prost_reflect::prost_types::{
     FileDescriptorProto, FileDescriptorSet,
 };
 
-/// Messages with their fields in order: `.` a message, `!` the type of a file, and
-/// all else a number.
+/// Messages with their fields in order: `.` a message, `*` a list of them, `!` the type of a file,
+/// `:` a number of 64 bits, and all else one of 32.
 const MESSAGES: &[(&str, &[&str])] = &[
     ("task_kobj_ids_entry", &["vm_id", "files_id"]),
     ("fdinfo_entry", &["id", "flags", "!type", "fd"]),
-    ("file_entry", &["!type", "id", ".pipe_entry pipe", ".timerfd_entry tfd"]),
+    (
+        "file_entry",
+        &["!type", "id", ".pipe_entry pipe", ".timerfd_entry tfd", ".memfd_file_entry memfd"],
+    ),
+    ("memfd_file_entry", &["id", "inode_id"]),
+    ("memfd_inode_entry", &["inode_id", ":shmid"]),
+    ("mm_entry", &["*vma_entry vmas"]),
+    ("vma_entry", &[":start", ":end", ":pgoff", ":shmid", "status"]),
+    ("pagemap_head", &["pages_id"]),
+    ("pagemap_entry", &[":vaddr", "compat_nr_pages", "in_parent", "flags", ":nr_pages"]),
     ("pipe_entry", &["id", "pipe_id", "flags"]),
     ("timerfd_entry", &["id", "ticks", "vsec", "vnsec", "isec", "insec"]),
     ("pipe_data_entry", &["pipe_id", "bytes"]),
@@ -48,17 +57,17 @@ fn message(name: &str, fields: &[&str]) -> DescriptorProto {
 }
 
 fn field(number: i32, field: &str) -> FieldDescriptorProto {
-    let (kind, within, name) = match field.strip_prefix('.').and_then(|it| it.split_once(' ')) {
-        Some((message, name)) => (Type::Message, Some(format!(".{message}")), name),
-        None => match field.strip_prefix('!') {
-            Some(name) => (Type::Enum, Some(".fd_types".to_owned()), name),
-            None => (Type::Uint32, None, field),
-        },
+    let (kind, within, name) = match (field.split_once(' '), field.split_at(1)) {
+        (Some((message, name)), _) => (Type::Message, Some(format!(".{}", &message[1..])), name),
+        (None, ("!", name)) => (Type::Enum, Some(".fd_types".to_owned()), name),
+        (None, (":", name)) => (Type::Uint64, None, name),
+        (None, _) => (Type::Uint32, None, field),
     };
+    let label = if field.starts_with('*') { Label::Repeated } else { Label::Optional };
     FieldDescriptorProto {
         name: Some(name.to_owned()),
         number: Some(number),
-        label: Some(Label::Optional.into()),
+        label: Some(label.into()),
         r#type: Some(kind.into()),
         type_name: within,
         ..Default::default()

@@ -1,6 +1,7 @@
 //! Branching a lab that runs: nodes and wires as they were at one moment, to go on from many times.
 
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use model::message::Request;
 use tempfile::TempDir;
@@ -24,6 +25,9 @@ pub struct Branch {
     wires: Vec<(String, String)>,
     in_flight: InFlight,
     unread: Vec<String>,
+    /// When it was cut, and how far the lab's time was behind the host's then.
+    cut: SystemTime,
+    behind: Duration,
 }
 
 /// A node as it was.
@@ -57,7 +61,7 @@ impl Lab {
         let switch = self.switch.clone();
         let held = spawn_blocking(move || switch.hold()).await;
         let held = held.map_err(|error| Error::Lab(error.to_string()))?;
-        let cut = self.cut(names, folder.path()).await;
+        let (now, cut) = (SystemTime::now(), self.cut(names, folder.path()).await);
         let resumed = self.resume(names).await;
         self.switch.go_on();
         let (members, in_flight) = cut?;
@@ -69,8 +73,8 @@ impl Lab {
         let wires = self.wires().filter(inside).map(|(a, b)| (a.to_owned(), b.to_owned()));
         let wires = wires.collect();
         let templates = self.templates.clone();
-        let (seed, unread) = (self.seed, held.unread);
-        Ok(Branch { folder, templates, seed, members, wires, in_flight, unread })
+        let (seed, unread, behind) = (self.seed, held.unread, self.behind);
+        Ok(Branch { folder, templates, seed, members, wires, in_flight, unread, cut: now, behind })
     }
 
     async fn cut(&self, names: &[&str], folder: &Path) -> Result<(Vec<Member>, InFlight), Error> {
@@ -161,6 +165,7 @@ impl Branch {
         let switch = Switch::resume(&self.in_flight).map_err(Error::host("start the switch"))?;
         let mut lab = Lab::on(folder, self.templates.clone(), switch, self.seed);
         lab.wires = self.wires.iter().cloned().collect();
+        lab.behind = self.behind + self.cut.elapsed().unwrap_or_default();
         for member in &self.members {
             let slot = member.slot(member.number, folder, &member.name)?;
             lab.slots.insert(member.name.clone(), slot);
@@ -207,10 +212,10 @@ impl Member {
         let number = lab.slot(name)?.number;
         lab.slots.insert(name.to_owned(), self.slot(number, &lab.folder, name)?);
         let seat = lab.seat(name)?;
-        let identity = seat.identity.clone();
+        let (identity, behind) = (seat.identity.clone(), seat.behind);
         let mut node = self.snapshot.fork(seat).await?;
         node.go_on().await?;
-        node.assume(identity).await?;
+        node.assume(identity, behind).await?;
         lab.keep(name, node).map(drop)
     }
 

@@ -127,7 +127,8 @@ pub(crate) struct E2e {
     /// How many cells run at once [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
-    /// How often each cell runs
+    /// How often each cell runs; ten of them begin in the same way: where the first was ready, the
+    /// others go on from a branch of its nodes
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) repeat: u32,
     /// How time passes in guests: `virtual` counts instructions, so that times measured there

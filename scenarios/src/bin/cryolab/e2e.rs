@@ -12,7 +12,7 @@ use runner::perform::{self, Interrupts, Play};
 use runner::report::{self, Progress};
 use runner::results::{Results, exit_code};
 use runner::sink::Sink;
-use runner::stage::{Left, Setting, Stage};
+use runner::stage::{Left, Opening, Setting, Stage};
 use tokio::sync::{mpsc, oneshot};
 use vm::accel::{Choice, Trial};
 use vm::lab::Lab;
@@ -187,21 +187,28 @@ impl Run<'_> {
     }
 
     fn plays(&self, prepared: &Prepared) -> Result<Vec<Play>, Exit> {
-        let plays = self.selection.cells.iter().map(|cell| self.play(cell, prepared));
+        let mut openings = BTreeMap::new();
+        let plays = self.selection.cells.iter().map(|cell| {
+            let opening = openings.entry(cell.beginning()).or_insert_with(Opening::default);
+            self.play(cell, opening.clone(), prepared)
+        });
         plays.collect::<anyhow::Result<_>>().map_err(Exit::lab)
     }
 
-    fn play(&self, cell: &Cell, prepared: &Prepared) -> anyhow::Result<Play> {
+    fn play(&self, cell: &Cell, opening: Opening, prepared: &Prepared) -> anyhow::Result<Play> {
         let mut machine = prepared.built.machine(cell, &prepared.qemu, prepared.choice.accel)?;
         machine.time = self.wanted.time.setting();
-        let setting = self.setting(cell, machine, prepared)?;
+        let setting = self.setting(cell, opening, machine, prepared)?;
         let unknown = || anyhow!("no story is named {}", cell.scenario);
         let story = *self.selection.stories.get(&cell.scenario).with_context(unknown)?;
         let run = async move {
             let mut stage = Stage::new(setting);
             let told = match stage.refused() {
                 Some(stop) => Err(stop),
-                None => story(&mut stage).await,
+                None => match stage.open().await {
+                    Ok(()) => story(&mut stage).await,
+                    Err(stop) => Err(stop),
+                },
             };
             stage.end(told).await
         };
@@ -211,6 +218,7 @@ impl Run<'_> {
     fn setting(
         &self,
         cell: &Cell,
+        opening: Opening,
         machine: Machine,
         prepared: &Prepared,
     ) -> anyhow::Result<Setting> {
@@ -227,6 +235,7 @@ impl Run<'_> {
             supply: Arc::clone(&self.catalogue) as _,
             hooks: Rc::clone(hooks),
             expectations: Rc::clone(&self.expectations),
+            opening,
             pcap: self.wanted.pcap,
             keep: self.wanted.keep.setting(),
             stand: self.wanted.stand.setting(),

@@ -64,8 +64,9 @@ pub(super) fn pod(links: &Links, facts: &mut Facts) -> Result<()> {
         facts.not_offered("pod.conntrack.*", "connection tracking is not loaded");
         return Ok(());
     }
-    let mut netlink = Netlink::open(libc::NETLINK_NETFILTER, "conntrack")?;
-    for told in netlink.dump(GET, &[0; HEADER])?.unwrap_or_default() {
+    let netlink = Netlink::open(libc::NETLINK_NETFILTER, "conntrack", &["pod.conntrack.*"], facts)?;
+    let Some(mut netlink) = netlink else { return Ok(()) };
+    for told in netlink.table(GET, &[0; HEADER], &["pod.conntrack.*"], facts)?.unwrap_or_default() {
         let own = told.get(HEADER..).unwrap_or_default();
         let name = format!("pod.conntrack.{}", key(own));
         Scribe::row(&name, links, facts).attributes(own, TRACKED);

@@ -110,7 +110,8 @@ const LINK: &[Field] = &[
 
 /// Links and addresses; the names of the links by their numbers.
 pub(super) fn pod(route: &mut Netlink, facts: &mut Facts) -> Result<Links> {
-    let told = route.dump(libc::RTM_GETLINK, &request())?.unwrap_or_default();
+    let told =
+        route.table(libc::RTM_GETLINK, &request(), &["pod.link.*"], facts)?.unwrap_or_default();
     let name = |link: &Vec<u8>| {
         let ifname = find(link.get(LINK_HEADER..)?, libc::IFLA_IFNAME)?;
         let ifname = ifname.strip_suffix(&[0]).unwrap_or(ifname);
@@ -118,7 +119,10 @@ pub(super) fn pod(route: &mut Netlink, facts: &mut Facts) -> Result<Links> {
     };
     let links: Links = told.iter().filter_map(name).collect();
     told.iter().for_each(|told| link(told, &links, facts));
-    for told in route.dump(libc::RTM_GETADDR, &[0; ADDRESS_HEADER])?.unwrap_or_default() {
+    for told in route
+        .table(libc::RTM_GETADDR, &[0; ADDRESS_HEADER], &["pod.addr.*"], facts)?
+        .unwrap_or_default()
+    {
         of_link(&told, &links, facts);
     }
     Ok(links)

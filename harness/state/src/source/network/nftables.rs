@@ -22,18 +22,19 @@ const HEADER: usize = 4;
 
 /// The whole ruleset of the network namespace that the calling thread is in.
 pub(super) fn pod(facts: &mut Facts) -> Result<()> {
-    let mut netlink = Netlink::open(libc::NETLINK_NETFILTER, "nftables")?;
-    let Some(tables) = netlink.dump(GET_TABLE, &[0; HEADER])? else {
-        facts.not_offered("pod.nft.*", "nftables are not loaded");
-        return Ok(());
-    };
+    let netlink = Netlink::open(libc::NETLINK_NETFILTER, "nftables", &["pod.nft.*"], facts)?;
+    let Some(mut netlink) = netlink else { return Ok(()) };
+    let tables = netlink.table(GET_TABLE, &[0; HEADER], &["pod.nft.*"], facts)?.unwrap_or_default();
     if tables.is_empty() {
         return Ok(());
     }
     let ruleset = tool::json("nft", &["-j", "list", "ruleset"])?;
     let entries = ruleset.get("nftables").and_then(Json::as_array);
     entries.into_iter().flatten().for_each(|entry| element(entry, facts));
-    expressions(&netlink.dump(GET_RULE, &[0; HEADER])?.unwrap_or_default(), facts);
+    let rules = netlink
+        .table(GET_RULE, &[0; HEADER], &["pod.nft.expressions *"], facts)?
+        .unwrap_or_default();
+    expressions(&rules, facts);
     Ok(())
 }
 

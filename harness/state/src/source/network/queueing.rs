@@ -36,14 +36,18 @@ const STATS: [u16; 3] = [3, 4, 7];
 pub(super) fn pod(netlink: &mut Netlink, links: &Links, facts: &mut Facts) -> Result<()> {
     let mut request = header(0, 0);
     request.extend([4u16.to_ne_bytes(), TCA_DUMP_INVISIBLE.to_ne_bytes()].concat());
-    let qdiscs = netlink.dump(libc::RTM_GETQDISC, &request)?.unwrap_or_default();
+    let qdiscs =
+        netlink.table(libc::RTM_GETQDISC, &request, &["pod.qdisc.*"], facts)?.unwrap_or_default();
     for told in &qdiscs {
         one("qdisc", told, links, facts);
         let (link, handle) = (u32_at(told, 4), u32_at(told, 8));
         if handle == 0 {
             continue;
         }
-        for told in netlink.dump(libc::RTM_GETTCLASS, &header(link, 0))?.unwrap_or_default() {
+        let below = header(link, 0);
+        for told in
+            netlink.table(libc::RTM_GETTCLASS, &below, &["pod.class.*"], facts)?.unwrap_or_default()
+        {
             if u32_at(&told, 8) & 0xffff_0000 == handle {
                 one("class", &told, links, facts);
             }
@@ -53,8 +57,11 @@ pub(super) fn pod(netlink: &mut Netlink, links: &Links, facts: &mut Facts) -> Re
             _ => vec![handle],
         };
         for parent in parents {
-            let filters = netlink.dump(libc::RTM_GETTFILTER, &header(link, parent))?;
-            filters.unwrap_or_default().iter().for_each(|told| one("filter", told, links, facts));
+            let below = header(link, parent);
+            let filters = netlink
+                .table(libc::RTM_GETTFILTER, &below, &["pod.filter.*"], facts)?
+                .unwrap_or_default();
+            filters.iter().for_each(|told| one("filter", told, links, facts));
         }
     }
     Ok(())

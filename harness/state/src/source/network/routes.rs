@@ -14,17 +14,24 @@ const RTM_GETNEXTHOP: u16 = 106;
 
 /// Everything of this kind, of all families.
 pub(super) fn pod(netlink: &mut Netlink, links: &Links, facts: &mut Facts) -> Result<()> {
-    let mut each = |kind, body: &[u8], row: fn(&[u8], &Links, &mut Facts)| -> Result<()> {
-        let told = netlink.dump(kind, body)?.unwrap_or_default();
+    let mut each = |kind, body: &[u8], names, row: fn(&[u8], &Links, &mut Facts)| -> Result<()> {
+        let told = netlink.table(kind, body, &[names], facts)?.unwrap_or_default();
         told.iter().for_each(|told| row(told, links, facts));
         Ok(())
     };
-    each(libc::RTM_GETROUTE, &[0; 12], route)?;
-    each(libc::RTM_GETRULE, &[0; 12], rule)?;
-    each(libc::RTM_GETNEIGH, &[0; 12], neighbour)?;
-    each(libc::RTM_GETNEIGH, &proxies(), neighbour)?;
-    each(RTM_GETNEXTHOP, &[0; 8], nexthop)?;
-    each(libc::RTM_GETADDRLABEL, &[libc::AF_INET6 as u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], label)
+    each(libc::RTM_GETROUTE, &[0; 12], "pod.route.*", route)?;
+    each(libc::RTM_GETRULE, &[0; 12], "pod.rule*", rule)?;
+    each(libc::RTM_GETNEIGH, &[0; 12], "pod.neigh*", neighbour)?;
+    each(libc::RTM_GETNEIGH, &proxies(), "pod.neigh_proxy.*", neighbour)?;
+    each(RTM_GETNEXTHOP, &[0; 8], "pod.nexthop.*", nexthop)?;
+    each(libc::RTM_GETADDRLABEL, &labels(), "pod.addrlabel.*", label)
+}
+
+/// A `struct ifaddrlblmsg`: all labels, which only IPv6 has.
+fn labels() -> [u8; 12] {
+    let mut request = [0; 12];
+    request[0] = libc::AF_INET6 as u8;
+    request
 }
 
 /// `RTAX_*` in include/uapi/linux/rtnetlink.h.
@@ -284,6 +291,7 @@ fn label(told: &[u8], links: &Links, facts: &mut Facts) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observed::Seen;
 
     fn attribute(number: u16, value: &[u8]) -> Vec<u8> {
         let header = [(4 + value.len() as u16).to_ne_bytes(), number.to_ne_bytes()].concat();
@@ -303,7 +311,7 @@ mod tests {
             let name = format!("pod.route.main unicast 10.0.0.0/8.{name}");
             facts.facts.get(&name).cloned()
         };
-        let exact = |text: &str| Some(model::Value::Exact(text.to_owned()));
+        let exact = |text: &str| Some(Seen::Text(text.to_owned()));
         assert_eq!(value("protocol"), exact("boot"));
         assert_eq!(value("nexthops.1.gateway"), exact("10.0.0.9"));
         assert_eq!(

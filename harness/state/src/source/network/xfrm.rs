@@ -44,11 +44,18 @@ const ATTRIBUTES: &[Field] = &[
 
 /// Everything of this kind.
 pub(super) fn pod(links: &Links, facts: &mut Facts) -> Result<()> {
-    let mut netlink = Netlink::open(libc::NETLINK_XFRM, "xfrm")?;
-    for told in netlink.dump(XFRM_MSG_GETSA, &[0; STATE])?.unwrap_or_default() {
+    let netlink = Netlink::open(libc::NETLINK_XFRM, "xfrm", &["pod.xfrm_*"], facts)?;
+    let Some(mut netlink) = netlink else { return Ok(()) };
+    for told in netlink
+        .table(XFRM_MSG_GETSA, &[0; STATE], &["pod.xfrm_state.*"], facts)?
+        .unwrap_or_default()
+    {
         state(&told, links, facts);
     }
-    for told in netlink.dump(XFRM_MSG_GETPOLICY, &[0; 64])?.unwrap_or_default() {
+    for told in netlink
+        .table(XFRM_MSG_GETPOLICY, &[0; 64], &["pod.xfrm_policy.*"], facts)?
+        .unwrap_or_default()
+    {
         policy(&told, links, facts);
     }
     Ok(())

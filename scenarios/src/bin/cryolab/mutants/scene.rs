@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use model::message::{Event, Place, Reply, Request};
-use model::{Capture, Phase};
+use model::{Capture, Phase, pack};
 use runner::stage::Supply as _;
 use runner::workload::{ADDRESS, Client};
+use state::Observed;
 use vm::disk::DataDisk;
 use vm::lab::{Branch, Lab};
 use vm::{Guest, Operation};
@@ -165,8 +166,9 @@ pub(super) async fn capture(guest: &Guest, pod: &str) -> anyhow::Result<Capture>
     let request = Request::Capture { pod: pod.to_owned() };
     let bytes = guest.fetch(request, CAPTURE_BYTES, REQUEST).await?;
     // Reading it takes a while: the machines beside are served meanwhile.
-    let capture = tokio::task::spawn_blocking(move || postcard::from_bytes(&bytes)).await?;
-    let capture: Capture = capture.context("the capture cannot be read")?;
+    let read = move || pack::unpack(&bytes, CAPTURE_BYTES).map(Observed::into_capture);
+    let capture = tokio::task::spawn_blocking(read).await?;
+    let capture = capture.context("the capture cannot be read")?;
     ensure!(!capture.facts.is_empty(), "the capture of {pod} is empty");
     Ok(capture)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use model::message::{Cause, ImagesOf, Request};
 use model::mutant::{Family, Mutant, NOT_POSSIBLE};
-use model::{Capture, Phase};
+use model::{Capture, Phase, pack};
 use tempfile::TempDir;
 use vm::Guest;
 use vm::lab::Lab;
@@ -130,7 +130,7 @@ async fn dumped_again(scene: &Scene, guest: &Guest, passed_ns: u64) -> anyhow::R
     let request = Request::Images { pod: scene.pod.clone(), of };
     match guest.fetch(request, scene::CAPTURE_BYTES, DUMP + REQUEST).await {
         Ok(bytes) => {
-            let again: Capture = postcard::from_bytes(&bytes)?;
+            let again: Capture = pack::unpack(&bytes, scene::CAPTURE_BYTES)?;
             Ok(compare_images(&scene.dumped, &again, passed_ns.saturating_mul(2)))
         }
         Err(vm::Error::Failure { failure, .. }) if failure.cause != Cause::Broken => {
