@@ -5,6 +5,7 @@
 //! descriptors travel along.
 
 mod engine;
+mod engines;
 mod images;
 mod order;
 mod pages;
@@ -12,5 +13,6 @@ mod parent;
 mod socket;
 
 pub(crate) use engine::main;
+pub(crate) use engines::Engines;
 pub(crate) use order::{FromEngine, Order};
 pub(crate) use parent::Operation;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use model::message::ToHost;
 
 use crate::boot;
+use crate::child::Engines;
 use crate::node::{self, Node};
 use crate::outbox::Outbox;
 use crate::reaper::Reaper;
@@ -28,11 +29,12 @@ fn run() -> anyhow::Result<Infallible> {
     boot::boot()?;
     let bell = Arc::new(Bell::default());
     let reaper = Reaper::start(Arc::clone(&bell))?;
-    let hello = node::hello(&reaper, &bell)?;
+    let engines = Engines::new(Arc::clone(&reaper), Arc::clone(&bell));
+    let hello = node::hello(&engines)?;
     let port = port::open()?;
     let outbox = Outbox::open(port.try_clone()?)?;
     boot::step("serving");
     outbox.send(ToHost::Hello(hello.clone()));
-    let node = Node::new(reaper, bell, outbox, hello);
+    let node = Node::new(reaper, bell, engines, outbox, hello);
     serve(&node, port)
 }

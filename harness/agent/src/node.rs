@@ -7,7 +7,7 @@ use anyhow::bail;
 use fs_err as fs;
 use model::message::{Hello, PROTOCOL};
 
-use crate::child::{FromEngine, Operation, Order};
+use crate::child::{Engines, FromEngine, Order};
 use crate::command::command;
 use crate::kmsg;
 use crate::outbox::Outbox;
@@ -50,6 +50,8 @@ pub(crate) struct Node {
     pub(crate) reaper: Arc<Reaper>,
     /// Rings when a process ended or wrote something.
     pub(crate) bell: Arc<Bell>,
+    /// Engine children.
+    pub(crate) engines: Engines,
     /// Pods that were started or restored here.
     pub(crate) pods: Pods,
     /// Leads to the host.
@@ -66,12 +68,13 @@ impl Node {
     pub(crate) fn new(
         reaper: Arc<Reaper>,
         bell: Arc<Bell>,
+        engines: Engines,
         outbox: Outbox,
         hello: Hello,
     ) -> Arc<Node> {
         let modprobe = load_modules(&reaper);
         let (pods, requests) = Default::default();
-        Arc::new(Node { reaper, bell, pods, outbox, requests, hello, modprobe })
+        Arc::new(Node { reaper, bell, engines, pods, outbox, requests, hello, modprobe })
     }
 
     /// Waits until what CRIU needs of the kernel is loaded.
@@ -99,19 +102,19 @@ fn load_modules(reaper: &Reaper) -> Option<Arc<Exit>> {
 /// Who we are and what we run on.
 ///
 /// Nothing here may depend on the machine's identity: forks of a template all tell it alike.
-pub(crate) fn hello(reaper: &Reaper, bell: &Arc<Bell>) -> anyhow::Result<Hello> {
+pub(crate) fn hello(engines: &Engines) -> anyhow::Result<Hello> {
     let line = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned());
     Ok(Hello {
         protocol: PROTOCOL,
         build: env!("CARGO_PKG_VERSION").to_owned(),
         kernel_release: line("/proc/sys/kernel/osrelease")?,
-        criu_version: criu_version(reaper, bell).map_err(|error| format!("{error:#}")),
+        criu_version: criu_version(engines).map_err(|error| format!("{error:#}")),
     })
 }
 
-fn criu_version(reaper: &Reaper, bell: &Arc<Bell>) -> anyhow::Result<String> {
+fn criu_version(engines: &Engines) -> anyhow::Result<String> {
     let mut told = None;
-    let mut operation = Operation::begin(reaper, bell, Order::Version, VERSION_DEADLINE)?;
+    let mut operation = engines.begin(Order::Version, VERSION_DEADLINE)?;
     operation.finish(|_, message| {
         if let FromEngine::Version(version) = message {
             told = Some(version);

@@ -167,6 +167,8 @@ fn answer(node: &Arc<Node>, id: RequestId, inbox: Inbox, request: Request) {
         node.outbox.flush();
         powers::shutdown::leave(how);
     }
+    // The host has its answer, and thinks about it.
+    node.engines.refill();
 }
 
 fn done(node: &Node, id: RequestId, outcome: Result<Reply, Failure>) {

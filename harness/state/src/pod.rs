@@ -147,13 +147,7 @@ impl Thread {
 fn members(cgroup: &Path, pids: &mut BTreeSet<i32>) -> Result<()> {
     let text = read::text(cgroup.join("cgroup.procs"))?;
     pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
-    for name in read::names(cgroup)? {
-        let below = cgroup.join(name);
-        if below.is_dir() {
-            members(&below, pids)?;
-        }
-    }
-    Ok(())
+    read::folders(cgroup)?.iter().try_for_each(|below| members(below, pids))
 }
 
 /// Children of children: `cgroup.procs` does not list zombies.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -65,6 +65,22 @@ pub(crate) fn names(path: impl AsRef<Path>) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+/// The folders in a folder, in order, as far as its entries say so themselves: those of the kernel's
+/// own file systems do.
+pub(crate) fn folders(path: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+    let path = path.as_ref();
+    let failed = |source| Error::read(path, source);
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(failed)?.is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    folders.sort();
+    Ok(folders)
 }
 
 /// Names in a folder that are numbers, in the order of the numbers.

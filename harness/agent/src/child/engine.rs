@@ -29,8 +29,10 @@ const FEATURES_DEADLINE: Duration = Duration::from_secs(60);
 /// Carries out the order that comes over the standard input.
 pub(crate) fn main() -> anyhow::Result<()> {
     let mut agent = Agent { socket: take_socket()? };
-    let Received::Message(ToEngine::Order(order)) = agent.socket.receive(None)? else {
-        bail!("the first message is no order");
+    let order = match agent.socket.receive(None)? {
+        Received::Message(ToEngine::Order(order)) => order,
+        Received::Closed => return Ok(()),
+        _ => bail!("the first message is no order"),
     };
     let engine = Engine::new(EngineConfig::default(), Box::new(LinuxHost));
     let outcome = agent.carry_out(&engine, order).map_err(failure::from_error);

@@ -27,14 +27,20 @@ const DEATH: Duration = Duration::from_secs(5);
 /// Bytes of the engine's standard error that are told.
 const QUOTED_BYTES: usize = 4000;
 
-/// An engine child at work. Dropping it lets the child end.
-///
-/// The child stays until then, also after its last word: processes that it started become the
-/// agent's own children only when it ends, and so their ends cannot be missed.
-pub(crate) struct Operation {
+/// An engine child. Dropping it lets it end.
+#[derive(Debug)]
+pub(super) struct Child {
     socket: Socket<FromEngine>,
     exit: Arc<Exit>,
     output: Arc<Output>,
+}
+
+/// An engine child at work.
+///
+/// The child stays until this is dropped, also after its last word: processes that it started
+/// become the agent's own children only when it ends, and so their ends cannot be missed.
+pub(crate) struct Operation {
+    child: Child,
     bell: Arc<Bell>,
     silence: Duration,
     reached: Reached,
@@ -47,14 +53,9 @@ struct Reached {
     phase: Option<Phase>,
 }
 
-impl Operation {
-    /// Starts an engine child with this order. `silence` is how long it may say nothing.
-    pub(crate) fn begin(
-        reaper: &Reaper,
-        bell: &Arc<Bell>,
-        order: Order,
-        silence: Duration,
-    ) -> anyhow::Result<Operation> {
+impl Child {
+    /// Starts one, which waits for its order.
+    pub(super) fn start(reaper: &Reaper, bell: &Arc<Bell>) -> anyhow::Result<Child> {
         let (here, there) = UnixStream::pair()?;
         let mut child = command("/proc/self/exe");
         child.arg("engine").stdin(OwnedFd::from(there));
@@ -62,11 +63,26 @@ impl Operation {
         let (mut process, exit) = reaper.spawn(&mut child).context("cannot start the engine")?;
         let (stdout, stderr) = process.stdout.take().zip(process.stderr.take()).context("pipes")?;
         let output = Output::collect(stdout.into(), stderr.into(), false, Arc::clone(bell))?;
-        let socket = Socket::new(here);
+        Ok(Child { socket: Socket::new(here), exit, output })
+    }
+
+    /// Whether it has not ended yet.
+    pub(super) fn lives(&self) -> bool {
+        self.exit.code().is_none()
+    }
+}
+
+impl Operation {
+    /// Gives a child its order. `silence` is how long it may say nothing.
+    pub(super) fn begin(
+        child: Child,
+        bell: &Arc<Bell>,
+        order: Order,
+        silence: Duration,
+    ) -> anyhow::Result<Operation> {
         let (bell, reached) = (Arc::clone(bell), Reached::default());
-        let operation = Operation { socket, exit, output, bell, silence, reached };
-        operation.socket.send(&ToEngine::Order(order), &[]).context("cannot order the engine")?;
-        Ok(operation)
+        child.socket.send(&ToEngine::Order(order), &[]).context("cannot order the engine")?;
+        Ok(Operation { child, bell, silence, reached })
     }
 
     /// Listens until the engine is done. `hear` gets all else that it says, and decides at phases.
@@ -75,7 +91,7 @@ impl Operation {
         mut hear: impl FnMut(&mut Operation, FromEngine) -> anyhow::Result<Option<Decision>>,
     ) -> anyhow::Result<Reply> {
         loop {
-            match self.socket.receive(Some(self.silence)).context("cannot hear the engine")? {
+            match self.child.socket.receive(Some(self.silence)).context("cannot hear the engine")? {
                 Received::Message(FromEngine::Done(outcome)) => return Ok(outcome?),
                 Received::Message(message) => {
                     self.reached.note(&message);
@@ -91,26 +107,28 @@ impl Operation {
 
     /// The node's ends of a container's streams, after [`FromEngine::Streams`]: in, out, error.
     pub(crate) fn take_streams(&mut self) -> io::Result<[OwnedFd; 3]> {
-        let mut next = || self.socket.take_descriptor();
+        let mut next = || self.child.socket.take_descriptor();
         Ok([next()?, next()?, next()?])
     }
 
     /// The file that comes with [`FromEngine::Seen`].
     pub(crate) fn take_file(&mut self) -> io::Result<OwnedFd> {
-        self.socket.take_descriptor()
+        self.child.socket.take_descriptor()
     }
 
     fn proceed(&self, decision: Decision) -> anyhow::Result<()> {
-        self.socket.send(&ToEngine::Proceed(decision), &[]).map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => self.died(),
-            _ => error.into(),
+        self.child.socket.send(&ToEngine::Proceed(decision), &[]).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => self.died(),
+                _ => error.into(),
+            }
         })
     }
 
     fn died(&self) -> anyhow::Error {
         let end = self.await_end();
-        self.output.drain();
-        let words = match self.output.text(Stream::Stderr, QUOTED_BYTES) {
+        self.child.output.drain();
+        let words = match self.child.output.text(Stream::Stderr, QUOTED_BYTES) {
             words if words.is_empty() => "it left no word".to_owned(),
             words => words,
         };
@@ -135,14 +153,14 @@ impl Operation {
 
     /// Kills the child with all that it started and did not put into a group of its own.
     fn kill(&self) {
-        if self.exit.code().is_none() {
+        if self.child.lives() {
             // It may end at this moment: there is nothing else that could go wrong.
-            let _ = killpg(Pid::from_raw(self.exit.pid()), Signal::SIGKILL);
+            let _ = killpg(Pid::from_raw(self.child.exit.pid()), Signal::SIGKILL);
         }
     }
 
     fn await_end(&self) -> Option<i32> {
-        self.bell.until(DEATH, DEATH, || self.exit.code())
+        self.bell.until(DEATH, DEATH, || self.child.exit.code())
     }
 }
 
@@ -158,8 +176,8 @@ impl Reached {
 
 impl Drop for Operation {
     fn drop(&mut self) {
-        self.output.drain();
-        let words = self.output.text(Stream::Stderr, QUOTED_BYTES);
+        self.child.output.drain();
+        let words = self.child.output.text(Stream::Stderr, QUOTED_BYTES);
         if !words.is_empty() {
             kmsg::info(&format!("engine: {words}"));
         }

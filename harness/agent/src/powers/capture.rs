@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use model::message::{CHUNK_BYTES, Reply};
 
-use crate::child::{FromEngine, Operation, Order};
+use crate::child::{FromEngine, Order};
 use crate::serve::Call;
 
 /// How long a capture may take until something of it comes.
@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(300);
 pub(super) fn capture(call: &Call<'_>, order: Order) -> anyhow::Result<Reply> {
     let node = call.node;
     node.await_modules()?;
-    let mut operation = Operation::begin(&node.reaper, &node.bell, order, DEADLINE)?;
+    let mut operation = node.engines.begin(order, DEADLINE)?;
     operation.finish(|engine, message| match message {
         FromEngine::Seen => {
             let mut seen = File::from(engine.take_file()?);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use model::message::{Decision, Event, Reply};
 
-use crate::child::{FromEngine, Operation, Order};
+use crate::child::{FromEngine, Order};
 use crate::serve::Call;
 
 /// What the engine may need beyond its own deadline until the agent gives it up.
@@ -27,7 +27,9 @@ pub(super) fn checkpoint(
     node.pods.pause(pod);
     let order = Order::Checkpoint { pod: pod.to_owned(), archive, deadline_ms };
     let silence = Duration::from_millis(deadline_ms) + MARGIN;
-    let reply = Operation::begin(&node.reaper, &node.bell, order, silence)
+    let reply = node
+        .engines
+        .begin(order, silence)
         .and_then(|mut operation| operation.finish(|_, message| hear(call, message)));
     match reply {
         Ok(_) => node.pods.remove(pod),

@@ -14,7 +14,7 @@ use model::message::Reply;
 use nix::unistd::sync;
 
 use super::identity;
-use crate::child::{Operation, Order};
+use crate::child::Order;
 use crate::command::command;
 use crate::node::Node;
 use crate::serve::Call;
@@ -44,6 +44,7 @@ pub(super) fn prepare(call: &Call<'_>) -> anyhow::Result<Reply> {
     }
     boot::find_data();
     identity::make_room()?;
+    node.engines.refill();
     sync();
     Ok(Reply::Done)
 }
@@ -71,7 +72,8 @@ fn read_all(folder: &Path) -> anyhow::Result<()> {
 
 /// Lets CRIU look at the kernel: it keeps what it found in `/run/criu.kdat`.
 fn warm_criu(node: &Node) -> anyhow::Result<()> {
-    Operation::begin(&node.reaper, &node.bell, Order::Features, SILENCE)?
+    node.engines
+        .begin(Order::Features, SILENCE)?
         .finish(|_, message| anyhow::bail!("the engine said {message:?}"))
         .map(drop)
 }

@@ -9,7 +9,7 @@ use model::message::{Event, Reply};
 
 use super::checkpoint::{MARGIN, hear};
 use super::start::take_streams;
-use crate::child::{FromEngine, Operation, Order};
+use crate::child::{FromEngine, Order};
 use crate::output::Output;
 use crate::pods::Streams;
 use crate::serve::Call;
@@ -27,7 +27,7 @@ pub(super) fn restore(
     node.await_modules()?;
     let order = Order::Restore { archive, deadline_ms };
     let silence = Duration::from_millis(deadline_ms) + MARGIN;
-    let mut operation = Operation::begin(&node.reaper, &node.bell, order, silence)?;
+    let mut operation = node.engines.begin(order, silence)?;
     let mut streams: BTreeMap<String, Streams> = BTreeMap::new();
     let reply = operation.finish(|operation, message| match message {
         FromEngine::Streams { container } => {

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::exited;
-use crate::child::{Operation, Order};
+use crate::child::Order;
 use crate::command::command;
 use crate::node::Node;
 use crate::output::{Output, Stream};
@@ -88,6 +88,6 @@ pub(super) fn quote(output: &Output) -> String {
 }
 
 fn in_container(node: &Node, order: Order, silence: Duration) -> anyhow::Result<Reply> {
-    let mut operation = Operation::begin(&node.reaper, &node.bell, order, silence)?;
+    let mut operation = node.engines.begin(order, silence)?;
     operation.finish(|_, message| bail!("the engine said {message:?}"))
 }

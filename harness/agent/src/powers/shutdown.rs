@@ -21,6 +21,7 @@ const DEATH: Duration = Duration::from_secs(20);
 
 /// Kills what still runs, and writes everything to the disk.
 pub(super) fn prepare(call: &Call<'_>) -> anyhow::Result<Reply> {
+    call.node.engines.close();
     match kill(Pid::from_raw(-1), Signal::SIGKILL) {
         Ok(()) | Err(Errno::ESRCH) => {}
         Err(error) => return Err(error).context("cannot kill what still runs"),

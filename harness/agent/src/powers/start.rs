@@ -23,7 +23,7 @@ pub(super) fn start(call: &Call<'_>, pod: PodSpec) -> anyhow::Result<Reply> {
     let address = pod.link.as_ref().and_then(|link| link.address.split('/').next());
     let address = address.map(str::to_owned);
     let order = Order::Start { pod };
-    let mut operation = Operation::begin(&node.reaper, &node.bell, order, DEADLINE)?;
+    let mut operation = node.engines.begin(order, DEADLINE)?;
     let mut streams = BTreeMap::new();
     let reply = operation.finish(|operation, message| {
         if let FromEngine::Streams { container } = message {

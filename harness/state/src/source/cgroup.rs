@@ -63,11 +63,9 @@ fn seen_inside(tasks: &[&Task]) -> Result<Vec<String>> {
 
 fn knobs(cgroup: &Path, prefix: &str, facts: &mut Facts) -> Result<()> {
     files(cgroup, prefix, facts)?;
-    for name in read::names(cgroup)? {
-        let below = cgroup.join(&name);
-        if below.is_dir() {
-            knobs(&below, &format!("{prefix}./{name}"), facts)?;
-        }
+    for below in read::folders(cgroup)? {
+        let name = below.file_name().unwrap_or_default().display();
+        knobs(&below, &format!("{prefix}./{name}"), facts)?;
     }
     Ok(())
 }

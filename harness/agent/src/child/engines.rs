@@ -1,0 +1,68 @@
+//! Engine children that stand ready. Starting a program takes a while under emulation, and a frozen
+//! pod waits for the one that is to look at it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::order::Order;
+use super::parent::{Child, Operation};
+use crate::kmsg;
+use crate::reaper::Reaper;
+use crate::sync::{Bell, lock};
+
+/// So many stand ready: a checkpoint takes one, and what looks at its pod meanwhile another.
+const READY: usize = 2;
+
+/// Starts engine children, ahead of need.
+#[derive(Debug)]
+pub(crate) struct Engines {
+    reaper: Arc<Reaper>,
+    bell: Arc<Bell>,
+    ready: Mutex<Ready>,
+}
+
+#[derive(Debug, Default)]
+struct Ready {
+    children: Vec<Child>,
+    closed: bool,
+}
+
+impl Engines {
+    /// None stands ready yet.
+    pub(crate) fn new(reaper: Arc<Reaper>, bell: Arc<Bell>) -> Engines {
+        Engines { reaper, bell, ready: Mutex::default() }
+    }
+
+    /// Gives an order to a child. `silence` is how long it may say nothing.
+    pub(crate) fn begin(&self, order: Order, silence: Duration) -> anyhow::Result<Operation> {
+        let child = std::iter::from_fn(|| lock(&self.ready).children.pop()).find(Child::lives);
+        let child = child.map_or_else(|| self.start(), Ok)?;
+        Operation::begin(child, &self.bell, order, silence)
+    }
+
+    /// Starts children until enough of them stand ready.
+    pub(crate) fn refill(&self) {
+        loop {
+            let mut ready = lock(&self.ready);
+            if ready.closed || ready.children.len() >= READY {
+                return;
+            }
+            match self.start() {
+                Ok(child) => ready.children.push(child),
+                // Whoever needs one tries again, and tells.
+                Err(error) => return kmsg::error(&format!("no engine stands ready: {error:#}")),
+            }
+        }
+    }
+
+    /// None stands ready from now on.
+    pub(crate) fn close(&self) {
+        let mut ready = lock(&self.ready);
+        ready.closed = true;
+        ready.children.clear();
+    }
+
+    fn start(&self) -> anyhow::Result<Child> {
+        Child::start(&self.reaper, &self.bell)
+    }
+}
