@@ -58,6 +58,12 @@ pub enum RecordError {
     },
 }
 
+/// Whether a folder is that of a run.
+#[must_use]
+pub fn is_in(folder: &Path) -> bool {
+    folder.join(FILE).is_file()
+}
+
 /// Reads the record of a run's folder.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ mod junit;
 mod progress;
 mod side_by_side;
 mod table;
+mod tally;
 
 use std::io;
 use std::path::Path;
@@ -13,6 +14,7 @@ pub use self::junit::junit;
 pub use self::progress::Progress;
 pub use self::side_by_side::{SideBySideError, side_by_side};
 pub use self::table::table;
+pub use self::tally::Tally;
 use crate::event::Recorded;
 use crate::results::Results;
 

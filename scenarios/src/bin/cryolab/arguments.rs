@@ -197,10 +197,12 @@ pub(crate) struct Mutants {
 Examples:
   cargo xtask report DIR
   cargo xtask report DIR --cell 'reboot-redis*'
-  cargo xtask report DIR --cell 'reboot-redis*' --facts 'task.1.fd.*.socket.*'")]
+  cargo xtask report DIR --cell 'reboot-redis*' --facts 'task.1.fd.*.socket.*'
+  cargo xtask report DIR DIR      (or a folder of runs: their cells, counted up)")]
 pub(crate) struct Report {
-    /// The run's folder
-    pub(crate) folder: PathBuf,
+    /// The run's folder; of several, or of a folder that holds runs, the cells are counted up
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) folders: Vec<PathBuf>,
     /// Show both captures of this cell (or of these: a glob) side by side, and how each fact was
     /// judged: what differs first
     #[arg(long, value_name = "NAME")]

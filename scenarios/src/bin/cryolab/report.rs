@@ -1,11 +1,12 @@
-//! `cryolab report`: a run again from its record, or a cell's captures side by side.
+//! `cryolab report`: a run again from its record, a cell's captures side by side, or many runs
+//! counted up.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use runner::names;
-use runner::report;
-use runner::results::exit_code;
+use runner::report::{self, Tally};
+use runner::results::{Results, exit_code};
 
 use crate::arguments::Report;
 use crate::print;
@@ -13,10 +14,16 @@ use crate::status::Exit;
 
 /// Draws what was asked for.
 pub(crate) fn run(wanted: &Report) -> Result<u8, Exit> {
-    if wanted.cell.is_none() && wanted.facts.is_none() {
-        return again(&wanted.folder);
+    let is_drawn = wanted.cell.is_none() && wanted.facts.is_none();
+    let folder = match wanted.folders.as_slice() {
+        [folder] if !is_drawn || runner::record::is_in(folder) => folder,
+        folders if is_drawn => return counted_up(folders),
+        _ => return Err(Exit::usage(anyhow!("cells are shown of one run only"))),
+    };
+    if is_drawn {
+        return again(folder);
     }
-    let cells = wanted.folder.join("cells");
+    let cells = folder.join("cells");
     let known = folders(&cells)?;
     let pattern = wanted.cell.as_deref().unwrap_or("*");
     let chosen = names::select("cell", pattern, known.iter().map(String::as_str));
@@ -34,6 +41,37 @@ fn again(folder: &Path) -> Result<u8, Exit> {
     let results = report::write(folder, &events).map_err(Exit::lab)?;
     print(&report::table(&results, &folder.display().to_string()))?;
     Ok(exit_code(&results))
+}
+
+/// Counts up the cells of these runs, or of those in these folders.
+fn counted_up(folders: &[PathBuf]) -> Result<u8, Exit> {
+    let mut tally = Tally::default();
+    for folder in folders {
+        for run in runs(folder)? {
+            match runner::record::read(&run) {
+                Ok(events) => tally.add(&run.display().to_string(), &Results::of(&events)),
+                Err(error) => eprintln!("not counted: {:#}", anyhow::Error::from(error)),
+            }
+        }
+    }
+    print(&tally.table())?;
+    Ok(0)
+}
+
+/// The run's folder itself, or all folders of runs in it; what is linked to counts once.
+fn runs(folder: &Path) -> Result<Vec<PathBuf>, Exit> {
+    if runner::record::is_in(folder) {
+        return Ok(vec![folder.to_owned()]);
+    }
+    let entries = fs_err::read_dir(folder).map_err(Exit::usage)?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut runs: Vec<PathBuf> =
+        paths.filter(|path| !path.is_symlink() && runner::record::is_in(path)).collect();
+    runs.sort();
+    if runs.is_empty() {
+        return Err(Exit::usage(anyhow!("{} holds no run", folder.display())));
+    }
+    Ok(runs)
 }
 
 /// The names of the cells of a run, in order.
