@@ -63,13 +63,16 @@ fn runs(folder: &Path) -> Result<Vec<PathBuf>, Exit> {
     if runner::record::is_in(folder) {
         return Ok(vec![folder.to_owned()]);
     }
-    let entries = fs_err::read_dir(folder).map_err(Exit::usage)?;
+    // What is no folder holds no runs, either.
+    let entries = fs_err::read_dir(folder).into_iter().flatten();
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let mut runs: Vec<PathBuf> =
         paths.filter(|path| !path.is_symlink() && runner::record::is_in(path)).collect();
     runs.sort();
     if runs.is_empty() {
-        return Err(Exit::usage(anyhow!("{} holds no run", folder.display())));
+        let record = folder.join(runner::record::FILE);
+        let record = record.display();
+        return Err(Exit::usage(anyhow!("no run: there is no {record}, nor one a folder below")));
     }
     Ok(runs)
 }
