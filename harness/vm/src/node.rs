@@ -235,13 +235,16 @@ impl Node {
         life.process.exited().await;
     }
 
-    /// Tells the agent who it is, and what time of day: so much behind the host's.
+    /// Tells the agent who it is, and what time of day, unless that is part of it: so much behind the
+    /// host's.
     pub(crate) async fn assume(
         &mut self,
         mut identity: Identity,
         behind: Duration,
     ) -> Result<(), Error> {
-        identity.clock_ns = self.machine.time_of_day(behind);
+        if identity.clock_ns.is_none() {
+            identity.clock_ns = self.machine.time_of_day(behind);
+        }
         match self.guest.request(Request::Become { identity }, BECOME).await? {
             Reply::Became { boot_id } => self.boot_id = boot_id,
             other => return Err(self.guest.wrong("become", format!("{other:?}"))),

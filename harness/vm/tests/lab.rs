@@ -12,6 +12,7 @@ use std::time::Duration;
 use bench::from_environment;
 use model::message::Shutdown;
 use tempfile::TempDir;
+use tokio::time::Instant;
 use vm::disk::DataDisk;
 use vm::lab::Lab;
 use vm::wire::Shape;
@@ -142,4 +143,35 @@ async fn a_branch_goes_on_with_its_memory_disks_and_frames_and_leaves_the_lab_al
     assert_eq!(shell(&lab, "a", "cat /run/state /data/state").await, "2\n2");
     assert_eq!(shell(&lab, "a", received).await, "20 received");
     lab.end().await;
+}
+
+#[tokio::test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+async fn a_reboot_in_a_fork_of_a_branch_is_no_leap_of_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut lab = two_nodes(&folder).await;
+    lab.start("a").await.expect("starts");
+    let branch = lab.branch(&["a"]).await.expect("a branch");
+    // It becomes old while something else takes its time.
+    let began = Instant::now();
+    lab.shut_down("a", Shutdown::Reboot).await.expect("goes down");
+    lab.start("a").await.expect("boots");
+    lab.end().await;
+    let age = began.elapsed();
+
+    let mut fork = branch.fork(&folder.path().join("fork")).await.expect("forks");
+    let began = Instant::now();
+    let before = now(&fork).await;
+    fork.shut_down("a", Shutdown::Reboot).await.expect("goes down");
+    fork.start("a").await.expect("boots");
+    let passed = now(&fork).await - before;
+    let most = began.elapsed();
+    assert!(passed > Duration::ZERO && passed < most + age / 2, "{passed:?} in {most:?}, {age:?}");
+    fork.end().await;
+}
+
+/// The time of day on node a.
+async fn now(lab: &Lab) -> Duration {
+    let ns = shell(lab, "a", "date +%s%N").await;
+    Duration::from_nanos(ns.parse().expect("nanoseconds"))
 }
