@@ -77,6 +77,13 @@ fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
+impl Launch<'_> {
+    /// Whether it only takes over a state, to save it in another form.
+    fn never_runs(&self) -> bool {
+        self.incoming && matches!(self.memory, Memory::File(_))
+    }
+}
+
 impl Machine {
     /// Arguments for QEMU.
     pub(crate) fn arguments(&self, launch: &Launch<'_>) -> Vec<OsString> {
@@ -105,7 +112,7 @@ impl Machine {
         }
         arguments.option("-display", "none");
         arguments.option("-machine", "q35,memory-backend=ram");
-        self.processor(arguments);
+        self.processor(launch.never_runs(), arguments);
         self.memory(launch.memory, arguments);
         arguments.option("-device", "virtio-rng-pci");
         if let Some(seed) = launch.seed {
@@ -116,14 +123,20 @@ impl Machine {
         }
     }
 
-    fn processor(&self, arguments: &mut Arguments) {
+    fn processor(&self, never_runs: bool, arguments: &mut Arguments) {
         let (accel, cpu) = match self.accel {
             Accel::Kvm => ("kvm", "host"),
             // With a thread for each CPU, QEMU loses races against a kernel that patches its own
             // code while another CPU runs it: the guest dies of `Oops: int3`.
             // Where a CPU has `erms`, the kernel copies by `rep movsb`, which QEMU emulates byte by
             // byte: without it, every copy and all that is made of copies is six times as fast.
-            Accel::Tcg => ("tcg,thread=single", "max,-erms"),
+            Accel::Tcg if !never_runs || self.time == Time::Virtual => {
+                ("tcg,thread=single", "max,-erms")
+            }
+            // The one thread of all CPUs does not look, before they run for the first time, whether
+            // there is work left when it goes to sleep (accel/tcg/tcg-accel-ops-rr.c,
+            // rr_cpu_thread_fn()): one time in ten, saving such a machine never ended.
+            Accel::Tcg => ("tcg,thread=multi", "max,-erms"),
         };
         arguments.option("-accel", accel);
         arguments.option("-cpu", self.cpu_model.as_deref().unwrap_or(cpu));
