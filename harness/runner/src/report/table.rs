@@ -18,15 +18,19 @@ pub fn table(results: &Results, folder: &str) -> String {
     for cell in &results.cells {
         table.add_row(row(cell));
     }
+    format!("{}\n{}{}", drawn(table, 3), remarks(results), footer(results, folder))
+}
+
+/// A table without lines, whose columns from this one on are numbers.
+pub(super) fn drawn(mut table: Table, numbers: usize) -> String {
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 1));
-        if index >= 3 {
+        if index >= numbers {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     let rows = table.to_string();
-    let rows: Vec<&str> = rows.lines().map(str::trim_end).collect();
-    format!("{}\n{}{}", rows.join("\n"), remarks(results), footer(results, folder))
+    rows.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 fn row(cell: &CellResult) -> Vec<String> {

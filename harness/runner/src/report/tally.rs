@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{Table, presets};
 
+use super::table::drawn;
 use crate::results::Results;
 use crate::verdict::Standing;
 
@@ -65,18 +66,11 @@ impl Tally {
             row.extend([kernels, crius].map(|versions| versions.len().to_string()));
             table.add_row(row);
         }
-        for (index, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((0, 1));
-            if index >= 2 {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        let rows = table.to_string();
-        let rows: Vec<&str> = rows.lines().map(str::trim_end).collect();
+        let rows = drawn(table, 2);
         let news: String = self.news.iter().map(|line| format!("\n{line}")).collect();
         let [cells, expected, ..] = all;
         let runs = self.runs;
-        format!("{}\n{news}\n{expected} of {cells} as expected, in {runs} runs\n", rows.join("\n"))
+        format!("{rows}\n{news}\n{expected} of {cells} as expected, in {runs} runs\n")
     }
 }
 
