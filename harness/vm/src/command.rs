@@ -135,7 +135,7 @@ impl Machine {
             }
             // The one thread of all CPUs does not look, before they run for the first time, whether
             // there is work left when it goes to sleep (accel/tcg/tcg-accel-ops-rr.c,
-            // rr_cpu_thread_fn()): one time in ten, saving such a machine never ended.
+            // rr_cpu_thread_fn()): now and then, saving such a machine never ended.
             Accel::Tcg => ("tcg,thread=multi", "max,-erms"),
         };
         arguments.option("-accel", accel);

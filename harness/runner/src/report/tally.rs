@@ -35,10 +35,13 @@ impl Tally {
     pub fn add(&mut self, folder: &str, results: &Results) {
         self.runs += 1;
         for cell in &results.cells {
+            if cell.standing == Standing::Interrupted {
+                continue;
+            }
             let key = (cell.scenario.clone(), cell.workload.clone());
             let count = self.counts.entry(key).or_default();
             match cell.standing {
-                Standing::Interrupted => continue,
+                Standing::Interrupted => {}
                 Standing::Expected => count.expected += 1,
                 Standing::Broken => count.broken += 1,
                 Standing::Regression | Standing::UnexpectedPass => {

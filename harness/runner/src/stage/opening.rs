@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use model::pod::PodStatus;
 use tokio::time::Instant;
+use vm::Node;
 use vm::lab::Branch;
 
 use super::{NodeName, Stage, Stop, millis};
@@ -15,7 +16,18 @@ use crate::event::{Boot, Event, Start};
 
 /// Shared by cells that differ in their timing only; the branch is gone with the last of them.
 #[derive(Clone, Debug, Default)]
-pub struct Opening(Rc<RefCell<Option<Rc<Opened>>>>);
+pub struct Opening(Rc<RefCell<Progress>>);
+
+/// How far it has come.
+#[derive(Debug, Default)]
+enum Progress {
+    /// Nobody is ready yet.
+    #[default]
+    Wanted,
+    /// Somebody leaves a branch, or could not.
+    Tried,
+    There(Rc<Opened>),
+}
 
 /// Where they begin.
 #[derive(Debug)]
@@ -27,12 +39,20 @@ pub(super) struct Opened {
 
 impl Opening {
     fn get(&self) -> Option<Rc<Opened>> {
-        self.0.borrow().clone()
+        match &*self.0.borrow() {
+            Progress::There(opened) => Some(Rc::clone(opened)),
+            Progress::Wanted | Progress::Tried => None,
+        }
     }
 
-    /// Whether somebody is still to come who could begin here.
-    fn is_wanted(&self) -> bool {
-        self.get().is_none() && Rc::strong_count(&self.0) > 1
+    /// Whether this one is to leave a branch: nobody else does, and somebody is still to come.
+    fn takes_turn(&self) -> bool {
+        let is_wanted = matches!(&*self.0.borrow(), Progress::Wanted);
+        let takes = is_wanted && Rc::strong_count(&self.0) > 1;
+        if takes {
+            self.0.replace(Progress::Tried);
+        }
+        takes
     }
 }
 
@@ -74,20 +94,42 @@ impl Stage {
         self.opened.take().map(|opened| opened.pod.clone())
     }
 
-    /// The workload is ready: leaves a branch of all nodes, if that is wanted.
+    /// The workload is ready: leaves a branch of all nodes, if that is wanted and machines can be
+    /// forked here. Without one, each of the others begins by itself.
     pub(super) async fn leave_opening(&mut self) -> Result<(), Stop> {
-        if !self.setting.opening.is_wanted() {
+        let forks = self.lab()?.nodes().all(Node::is_fork);
+        if !forks || !self.setting.opening.takes_turn() {
             return Ok(());
         }
-        let pod = self.pod()?.clone();
-        let boots = self.boots.clone();
+        let (pod, boots) = (self.pod()?.clone(), self.boots.clone());
         let lab = self.lab()?;
         let names: Vec<String> = lab.nodes().map(|node| node.name().to_owned()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let branch = lab.branch(&names).await?;
-        let text = "the next repeats go on from here".to_owned();
+        let text = match lab.branch(&names).await {
+            Ok(branch) => {
+                let opened = Rc::new(Opened { branch, pod, boots });
+                self.setting.opening.0.replace(Progress::There(opened));
+                "the next repeats go on from here".to_owned()
+            }
+            // The nodes go on; whether they are sound is seen at the next request.
+            Err(error) => format!("each repeat begins by itself, without a branch: {error}"),
+        };
         self.emit(Event::CellNote { cell: self.cell(), text });
-        *self.setting.opening.0.borrow_mut() = Some(Rc::new(Opened { branch, pod, boots }));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_leaves_a_branch_if_anybody_is_still_to_come() {
+        let alone = Opening::default();
+        assert!(!alone.takes_turn());
+        let first = Opening::default();
+        let others = [first.clone(), first.clone()];
+        assert!(first.takes_turn(), "the others wait");
+        assert!(others.iter().all(|it| !it.takes_turn() && it.get().is_none()));
     }
 }

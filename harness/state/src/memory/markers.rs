@@ -147,6 +147,8 @@ mod tests {
         if has_guards {
             // Shared memory takes guards since the kernel tells them apart.
             assert_eq!(found, Some(vec![(guard, guard + PAGE)]));
+        } else {
+            assert_eq!(found.unwrap_or_default(), []);
         }
     }
 }
