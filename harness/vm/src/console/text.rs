@@ -98,8 +98,9 @@ impl Text {
         };
         let is_new = match sign {
             Sign::OomReport => true,
-            // It is the end of a report, which may be long.
-            Sign::OomKill => !report.begun,
+            // It is the end of a report, which may be long: how long a call trace is hangs on what
+            // the stack happens to hold.
+            Sign::OomKill | Sign::FatalException => !report.begun,
             _ => report.is_over(),
         };
         if is_new {
@@ -245,6 +246,16 @@ mod tests {
         assert_eq!((end.console.len(), end.console[5].as_str()), (6, "[    1.3] ---[ end"));
         assert_eq!((text.signs.troubles, text.signs.last), (1, TroubleKind::Oops));
         assert_eq!(text.trouble(TroubleKind::Oops), end);
+    }
+
+    #[test]
+    fn an_oops_of_many_lines_is_told_from_its_beginning() {
+        let oops = "BUG: kernel NULL pointer dereference, address: 08\nRIP: 0010:f+0x1/0x2\n";
+        let end = "Kernel panic - not syncing: Fatal exception";
+        let told = text(&format!("{oops}{}{end}\n", numbered(200))).end().expect("told");
+        assert!(told.headline.starts_with("BUG: kernel NULL"), "{}", told.headline);
+        assert_eq!(told.console[1], "RIP: 0010:f+0x1/0x2");
+        assert_eq!(told.console.last().map(String::as_str), Some(end));
     }
 
     #[test]
