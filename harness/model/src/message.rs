@@ -20,7 +20,7 @@ use crate::Phase;
 use crate::pod::{PodSpec, PodStatus};
 
 /// Version of these messages. Both sides refuse another one.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// Name of the virtio-serial port, below `/dev/virtio-ports/` and in sysfs.
 pub const PORT: &str = "cryolab.agent";
@@ -243,7 +243,8 @@ pub enum Request {
         /// The engine's own deadline for the whole operation.
         deadline_ms: u64,
     },
-    /// Observe a frozen pod. The chunks of the answer are a [`crate::Capture`] in postcard.
+    /// Observe a frozen pod. [`Event::Looked`] comes as soon as the pod may go on; the chunks of
+    /// the answer are what was seen, packed.
     Capture {
         /// Name of the pod.
         pod: String,
@@ -399,6 +400,8 @@ pub enum Event {
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
+    /// The pod of [`Request::Capture`] was looked at and may go on: what was seen of it is on its way.
+    Looked,
     /// A program of [`Request::Exec`] took so many bytes of its input: as many more may be sent.
     Taken {
         /// The number of bytes.

@@ -19,6 +19,7 @@ pub mod sink;
 pub mod hook;
 pub mod perform;
 pub mod scenario;
+pub mod sight;
 pub mod stage;
 
 pub mod expectations;

@@ -4,6 +4,7 @@
 //! shut down, restore, compare, prove. The stage knows the cell and carries everything that each
 //! verb brings along: events, hooks and captures at the phases, logs, times and evidence.
 
+mod captures;
 mod checkpoint;
 mod compare;
 mod end;
@@ -152,6 +153,7 @@ pub struct Stage {
     times: Times,
     before: Option<Capture>,
     after: Option<Capture>,
+    coming: Option<captures::Coming>,
     images: images::Images,
     pages: pages::Pages,
     levels: BTreeMap<Level, LevelVerdict>,
@@ -179,6 +181,7 @@ impl Stage {
             times: Times::start(),
             before: None,
             after: None,
+            coming: None,
             images: images::Images::default(),
             pages: pages::Pages::new(),
             levels: BTreeMap::new(),

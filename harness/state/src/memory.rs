@@ -18,7 +18,7 @@ use crate::pod::Pod;
 use crate::source::sharing;
 use crate::source::traced::RseqArea;
 use crate::sys::Shared;
-use crate::vma;
+use crate::vma::Vma;
 
 pub(crate) use self::pages::is_zero;
 pub use self::pages::page_digest;
@@ -35,9 +35,8 @@ pub(crate) fn read(pod: &Pod<'_>, rseq: &[RseqArea], facts: &mut Facts) -> Resul
         if sharing::first(pod, task, Shared::Vm)?.pid != task.pid {
             continue;
         }
-        let all: Vec<_> =
-            vma::read(task)?.into_iter().filter(|vma| !vma.holds_no_state()).collect();
-        let (common, own): (Vec<_>, Vec<_>) = all.into_iter().partition(vma::Vma::shared);
+        let all = task.mappings()?.iter().filter(|vma| !vma.holds_no_state()).cloned();
+        let (common, own): (Vec<_>, Vec<_>) = all.partition(Vma::shared);
         objects.insert(format!("{}.memory", task.name), private::read(task, &own, rseq, facts)?);
         shared.note(task, common);
     }

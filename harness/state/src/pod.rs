@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use model::pod::{ContainerStatus, PodStatus};
 
 use crate::error::{Error, Result};
 use crate::read;
+use crate::vma::{self, Vma};
 
 /// A pod with all its tasks, as found in its cgroups.
 #[derive(Debug)]
@@ -39,6 +41,7 @@ pub(crate) struct Task {
     /// Ended, but not yet waited for: has no memory and no descriptors.
     pub(crate) zombie: bool,
     pub(crate) threads: Vec<Thread>,
+    mappings: OnceLock<Vec<Vma>>,
 }
 
 /// A thread. The first of a task bears the task's own name.
@@ -116,12 +119,22 @@ impl Task {
             threads.push(Thread::find(pid, tid, level, &name)?);
         }
         let zombie = state(&proc)? == 'Z';
-        Ok(Some(Task { pid, inner, name, level, zombie, threads }))
+        Ok(Some(Task { pid, inner, name, level, zombie, threads, mappings: OnceLock::new() }))
     }
 
     /// The folder of the task in `/proc`.
     pub(crate) fn proc(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}", self.pid))
+    }
+
+    /// Its mappings, in the order of their addresses. They are read once: for what is resident,
+    /// the kernel walks over all pages.
+    pub(crate) fn mappings(&self) -> Result<&[Vma]> {
+        if let Some(mappings) = self.mappings.get() {
+            return Ok(mappings);
+        }
+        let mappings = vma::read(self)?;
+        Ok(self.mappings.get_or_init(|| mappings))
     }
 }
 

@@ -77,6 +77,15 @@ fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
+/// The CPU that is emulated, with all that QEMU can do but two things.
+///
+/// - With `erms` the kernel copies by `rep movsb`, which QEMU emulates byte by byte: without it,
+///   every copy and all that is made of copies is six times as fast.
+/// - With `smap` the kernel opens and closes the way to user memory around each access, and QEMU
+///   has another table of pages for either: without it, whatever makes many system calls is a
+///   twentieth faster.
+pub(crate) const EMULATED_CPU: &str = "max,-erms,-smap";
+
 impl Launch<'_> {
     /// Whether it only takes over a state, to save it in another form.
     fn never_runs(&self) -> bool {
@@ -128,15 +137,13 @@ impl Machine {
             Accel::Kvm => ("kvm", "host"),
             // With a thread for each CPU, QEMU loses races against a kernel that patches its own
             // code while another CPU runs it: the guest dies of `Oops: int3`.
-            // Where a CPU has `erms`, the kernel copies by `rep movsb`, which QEMU emulates byte by
-            // byte: without it, every copy and all that is made of copies is six times as fast.
             Accel::Tcg if !never_runs || self.time == Time::Virtual => {
-                ("tcg,thread=single", "max,-erms")
+                ("tcg,thread=single", EMULATED_CPU)
             }
             // The one thread of all CPUs does not look, before they run for the first time, whether
             // there is work left when it goes to sleep (accel/tcg/tcg-accel-ops-rr.c,
             // rr_cpu_thread_fn()): now and then, saving such a machine never ended.
-            Accel::Tcg => ("tcg,thread=multi", "max,-erms"),
+            Accel::Tcg => ("tcg,thread=multi", EMULATED_CPU),
         };
         arguments.option("-accel", accel);
         arguments.option("-cpu", self.cpu_model.as_deref().unwrap_or(cpu));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::frame::{Decoder, encode};
 use model::message::{
-    CHUNK_BYTES, Decision, Hello, Input, PROTOCOL, Place, Reply, Request, RequestId, ToGuest,
+    CHUNK_BYTES, Decision, Event, Hello, Input, PROTOCOL, Place, Reply, Request, RequestId, ToGuest,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -123,6 +123,31 @@ impl Guest {
             Ok(self.answer(call, &during).await?.1)
         };
         self.life.within(&during, patience, work).await
+    }
+
+    /// Lets a pod be observed, and waits until it may go on: see [`Event::Looked`].
+    ///
+    /// # Errors
+    /// As [`Guest::request`].
+    pub async fn look(
+        &self,
+        request: Request,
+        most_bytes: usize,
+        patience: Duration,
+    ) -> Result<Sight, Error> {
+        let during = describe(&request);
+        let work = async {
+            let mut call = self.call(request, most_bytes, &during).await?;
+            match call.next().await {
+                Incoming::Event(Event::Looked) => Ok(call),
+                incoming => {
+                    self.conclude(incoming, &during)?;
+                    Err(self.wrong(&during, "it ends before anything was looked at".to_owned()))
+                }
+            }
+        };
+        let call = self.life.within(&during, patience, work).await?;
+        Ok(Sight { guest: self.clone(), call, during, patience })
     }
 
     /// Reads a file of the node, of at most `most_bytes`.
@@ -288,6 +313,27 @@ impl Guest {
             // The other end is QEMU: it is dying, and that is noticed and told elsewhere.
             Err(_) => std::future::pending().await,
         }
+    }
+}
+
+/// What a guest saw of a pod, on its way. The guest can be asked for other things meanwhile.
+#[derive(Debug)]
+pub struct Sight {
+    guest: Guest,
+    call: Call,
+    during: String,
+    patience: Duration,
+}
+
+impl Sight {
+    /// Waits until all of it has come, for as long again as the look itself might take.
+    ///
+    /// # Errors
+    /// As [`Guest::fetch`].
+    pub async fn bytes(self) -> Result<Vec<u8>, Error> {
+        let Sight { guest, call, during, patience } = self;
+        let answer = guest.answer(call, &during);
+        Ok(guest.life.within(&during, patience, answer).await?.1)
     }
 }
 

@@ -55,7 +55,7 @@ pub mod wire;
 
 pub use accel::Accel;
 pub use error::Error;
-pub use guest::Guest;
+pub use guest::{Guest, Sight};
 pub use machine::{Disk, Machine, Time};
 pub use node::Node;
 pub use operation::Operation;

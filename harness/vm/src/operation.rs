@@ -58,9 +58,9 @@ impl Operation {
         let (guest, call, during) = (&self.guest, &mut self.call, &self.during);
         let next = async { Ok(call.next().await) };
         match guest.life().within(during, self.patience, next).await? {
-            Incoming::Event(event @ (Event::Output { .. } | Event::Taken { .. })) => {
-                Err(guest.wrong(during, format!("{event:?} out of place")))
-            }
+            Incoming::Event(
+                event @ (Event::Output { .. } | Event::Taken { .. } | Event::Looked),
+            ) => Err(guest.wrong(during, format!("{event:?} out of place"))),
             Incoming::Event(event) => {
                 self.waits = matches!(event, Event::Phase { .. });
                 Ok(Some(event))

@@ -76,7 +76,12 @@ impl Agent {
                 Ok(Reply::Checkpoint(engine.checkpoint(&pod, &archive, deadline, self)?))
             }
             Order::Restore { archive, deadline_ms } => self.restore(engine, &archive, deadline_ms),
-            Order::Capture { pod } => self.tell(&state::observe(&engine.status(&pod)?)?),
+            Order::Capture { pod } => {
+                let seen = state::observe(&engine.status(&pod)?)?;
+                let packed = in_file(&seen)?;
+                self.say(&FromEngine::Event(Event::Looked))?;
+                self.hand_over(&packed)
+            }
             Order::Images { pod, of } => self.tell(&images(engine, &pod, of)?),
             Order::Pages { pod, wanted } => self.tell(&pages(engine, &pod, &wanted)?),
             Order::Exec { pod, container, command, env, deadline_ms } => {
@@ -116,16 +121,24 @@ impl Agent {
         Ok(streams)
     }
 
-    /// Gives the agent what was seen, in a file: it is too much for messages.
     fn tell(&self, seen: &impl Serialize) -> anyhow::Result<Reply> {
-        let packed = model::pack::pack(seen).context("cannot pack what was seen")?;
-        let memory = memfd_create(c"seen", MFdFlags::MFD_CLOEXEC)?;
-        let mut file = File::from(memory);
-        file.write_all(&packed)?;
-        file.rewind()?;
-        self.socket.send(&FromEngine::Seen, &[file.as_fd()])?;
+        self.hand_over(&in_file(seen)?)
+    }
+
+    /// Gives the agent what was seen.
+    fn hand_over(&self, seen: &File) -> anyhow::Result<Reply> {
+        self.socket.send(&FromEngine::Seen, &[seen.as_fd()])?;
         Ok(Reply::Done)
     }
+}
+
+/// What was seen, in a file: it is too much for messages.
+fn in_file(seen: &impl Serialize) -> anyhow::Result<File> {
+    let packed = model::pack::pack(seen).context("cannot pack what was seen")?;
+    let mut file = File::from(memfd_create(c"seen", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(&packed)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 impl Watch for Agent {

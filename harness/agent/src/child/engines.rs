@@ -10,10 +10,12 @@ use crate::kmsg;
 use crate::reaper::Reaper;
 use crate::sync::{Bell, lock};
 
-/// So many stand ready: a checkpoint takes one, and what looks at its pod meanwhile another.
-const READY: usize = 2;
+/// So many stand ready: an operation takes one, and those that look at its pod, and at its images,
+/// two more.
+const READY: usize = 3;
 
-/// Starts engine children, ahead of need.
+/// Starts engine children, ahead of need, but not while a pod is frozen for an operation: starting
+/// one would hold that up.
 #[derive(Debug)]
 pub(crate) struct Engines {
     reaper: Arc<Reaper>,
@@ -24,6 +26,7 @@ pub(crate) struct Engines {
 #[derive(Debug, Default)]
 struct Ready {
     children: Vec<Child>,
+    operations: usize,
     closed: bool,
 }
 
@@ -40,11 +43,17 @@ impl Engines {
         Operation::begin(child, &self.bell, order, silence)
     }
 
+    /// An operation is under way until the answer is dropped.
+    pub(crate) fn operate(&self) -> Operating<'_> {
+        lock(&self.ready).operations += 1;
+        Operating(self)
+    }
+
     /// Starts children until enough of them stand ready.
     pub(crate) fn refill(&self) {
         loop {
             let mut ready = lock(&self.ready);
-            if ready.closed || ready.children.len() >= READY {
+            if ready.closed || ready.operations > 0 || ready.children.len() >= READY {
                 return;
             }
             match self.start() {
@@ -64,5 +73,15 @@ impl Engines {
 
     fn start(&self) -> anyhow::Result<Child> {
         Child::start(&self.reaper, &self.bell)
+    }
+}
+
+/// An operation is under way.
+#[derive(Debug)]
+pub(crate) struct Operating<'a>(&'a Engines);
+
+impl Drop for Operating<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.ready).operations -= 1;
     }
 }

@@ -88,7 +88,7 @@ pub(crate) enum FromEngine {
         /// Name of the container.
         container: String,
     },
-    /// A step, or a phase that waits for a decision.
+    /// A step, a phase that waits for a decision, or that a pod was looked at.
     Event(Event),
     /// What was looked at, packed, in a file that comes along.
     Seen,

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use anyhow::bail;
-use model::message::{CHUNK_BYTES, Reply};
+use model::message::{CHUNK_BYTES, Event, Reply};
 
 use crate::child::{FromEngine, Order};
 use crate::serve::Call;
@@ -19,6 +19,10 @@ pub(super) fn capture(call: &Call<'_>, order: Order) -> anyhow::Result<Reply> {
     node.await_modules()?;
     let mut operation = node.engines.begin(order, DEADLINE)?;
     operation.finish(|engine, message| match message {
+        FromEngine::Event(Event::Looked) => {
+            call.send_event(Event::Looked);
+            Ok(None)
+        }
         FromEngine::Seen => {
             let mut seen = File::from(engine.take_file()?);
             send(call, &mut seen)?;

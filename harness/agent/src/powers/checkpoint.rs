@@ -24,6 +24,7 @@ pub(super) fn checkpoint(
 ) -> anyhow::Result<Reply> {
     let node = call.node;
     node.await_modules()?;
+    let _operating = node.engines.operate();
     node.pods.pause(pod);
     let order = Order::Checkpoint { pod: pod.to_owned(), archive, deadline_ms };
     let silence = Duration::from_millis(deadline_ms) + MARGIN;

@@ -25,6 +25,7 @@ pub(super) fn restore(
 ) -> anyhow::Result<Reply> {
     let node = call.node;
     node.await_modules()?;
+    let _operating = node.engines.operate();
     let order = Order::Restore { archive, deadline_ms };
     let silence = Duration::from_millis(deadline_ms) + MARGIN;
     let mut operation = node.engines.begin(order, silence)?;

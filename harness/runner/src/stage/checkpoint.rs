@@ -71,7 +71,10 @@ impl Stage {
         loop {
             let event = match operation.next().await {
                 Ok(Some(event)) => event,
-                Ok(None) => return Ok(operation.finish()?),
+                Ok(None) => {
+                    self.capture_comes().await?;
+                    return Ok(operation.finish()?);
+                }
                 Err(error) => return Err(self.failed(name, error).await),
             };
             if let Err(stop) = self.told(name, event).await {
@@ -96,9 +99,10 @@ impl Stage {
 
     /// The engine's failure, with CRIU's logs brought home as far as the node still answers.
     async fn failed(&mut self, name: NodeName, error: vm::Error) -> Stop {
+        // The failure itself says more than that its capture or its logs cannot be had.
+        let _ = self.capture_comes().await;
         let work = error.failure().and_then(|failure| failure.work.clone());
         if let Some(work) = work {
-            // The failure itself says more than that its logs cannot be had.
             let _ = self.fetch_logs(name, Path::new(&work)).await;
             let _ = self.fetch_images(name, Path::new(&work)).await;
         }

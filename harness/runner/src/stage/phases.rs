@@ -8,21 +8,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use model::Phase;
 use model::message::{Place, Reply, Request};
-use model::{Capture, Phase, pack};
-use state::Observed;
 use tokio::time::Instant;
 use vm::Guest;
 
+use super::captures::Which;
 use super::{GRACE, NodeName, REQUEST, Stage, Stop, millis, unexpected};
 use crate::event::Event;
 use crate::hook::Hook;
-
-/// Most bytes of a capture.
-const CAPTURE_BYTES: usize = 512 << 20;
-
-/// What a capture may take.
-const CAPTURE: Duration = Duration::from_secs(180);
 
 /// What a hook may take.
 const HOOK: Duration = Duration::from_secs(120);
@@ -50,38 +44,33 @@ impl Stage {
             _ => {}
         }
         let began = Instant::now();
+        self.capture_comes().await?;
         if phase == Phase::Frozen {
             self.images_froze();
-            self.before = Some(self.capture(name, "a").await?);
+            self.capture(name, Which::A).await?;
         }
         if phase == Phase::PostDump {
             self.images_before(name).await?;
         }
+        if self.is_disturbed(phase) {
+            self.capture_comes().await?;
+        }
         self.befall(phase)?;
         self.hooks(name, phase, pids, images).await?;
         if phase == Phase::PreResume {
-            self.after = Some(self.capture(name, "b").await?);
+            self.capture(name, Which::B).await?;
             self.images_after(name).await?;
+            self.capture_comes().await?;
             self.pages_after(name).await;
         }
         self.times.held_up(began.elapsed());
         Ok(())
     }
 
-    async fn capture(&mut self, name: NodeName, which: &str) -> Result<Capture, Stop> {
-        let began = Instant::now();
-        let request = Request::Capture { pod: self.pod_name()? };
-        let bytes = self.guest(name)?.fetch(request, CAPTURE_BYTES, CAPTURE).await?;
-        let observed: Observed = pack::unpack(&bytes, CAPTURE_BYTES)
-            .map_err(|error| Stop::broken(format!("capture {which} from {name}: {error}")))?;
-        let capture = observed.into_capture();
-        self.times.captured(began);
-        let ms = millis(began.elapsed());
-        let facts = capture.facts.len() as u64;
-        let capture_name = which.to_owned();
-        self.emit(Event::Captured { cell: self.cell(), capture: capture_name, facts, ms });
-        self.write_json(&format!("capture-{which}.json"), &capture)?;
-        Ok(capture)
+    /// Whether a phase is one at which something happens to the nodes.
+    fn is_disturbed(&self, phase: Phase) -> bool {
+        let hooked = self.setting.hooks.iter().any(|hook| hook.phase == phase);
+        hooked || self.befalls.iter().any(|(at, _)| *at == phase)
     }
 
     async fn hooks(

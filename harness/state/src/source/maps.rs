@@ -5,16 +5,14 @@ use crate::facts::Facts;
 use crate::pod::{Pod, Task};
 use crate::source::{guards, sharing};
 use crate::sys::Shared;
-use crate::vma::{self, Vma};
+use crate::vma::Vma;
 
 pub(crate) fn task(pod: &Pod<'_>, task: &Task, facts: &mut Facts) -> Result<()> {
     if sharing::first(pod, task, Shared::Vm)?.pid != task.pid {
         return Ok(());
     }
-    for pieces in joined(vma::read(task)?) {
-        range(task, &pieces, facts)?;
-    }
-    Ok(())
+    let mut ranges = task.mappings()?.chunk_by(Vma::joins);
+    ranges.try_for_each(|pieces| range(task, pieces, facts))
 }
 
 /// Facts of a range; its pieces differ in their history at most.
@@ -50,15 +48,4 @@ fn parts(pieces: &[Vma], flag: &str) -> String {
             .collect::<Vec<_>>()
             .join(" "),
     }
-}
-
-fn joined(all: Vec<Vma>) -> Vec<Vec<Vma>> {
-    let mut joined: Vec<Vec<Vma>> = Vec::new();
-    for vma in all {
-        match joined.last_mut() {
-            Some(pieces) if pieces.last().is_some_and(|last| last.joins(&vma)) => pieces.push(vma),
-            _ => joined.push(vec![vma]),
-        }
-    }
-    joined
 }

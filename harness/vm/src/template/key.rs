@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use model::message::PROTOCOL;
 
+use crate::command::EMULATED_CPU;
 use crate::{Error, Machine};
 
 /// Changes when templates are made in another way.
@@ -19,7 +20,8 @@ pub(super) fn of(machine: &Machine) -> Result<String, Error> {
     let mut hasher = blake3::Hasher::new();
     let described = serde_json::to_vec(machine).map_err(io::Error::other);
     let described = described.map_err(Error::host("describe a machine"))?;
-    for part in [&RECIPE.to_le_bytes(), &PROTOCOL.to_le_bytes(), &described[..], &processor()] {
+    let (recipe, protocol) = (RECIPE.to_le_bytes(), PROTOCOL.to_le_bytes());
+    for part in [&recipe, &protocol, &described[..], &processor(), EMULATED_CPU.as_bytes()] {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
     }
     for path in files(machine) {

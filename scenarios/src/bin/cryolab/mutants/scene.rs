@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use model::message::{Event, Place, Reply, Request};
-use model::{Capture, Phase, pack};
+use model::{Capture, Phase};
+use runner::sight;
 use runner::stage::Supply as _;
 use runner::workload::{ADDRESS, Client};
-use state::Observed;
 use vm::disk::DataDisk;
 use vm::lab::{Branch, Lab};
 use vm::{Guest, Operation};
@@ -39,8 +39,8 @@ const GRACE: Duration = Duration::from_secs(30);
 /// What the workload may take to be ready.
 const READY: Duration = Duration::from_secs(180);
 
-/// Most bytes of a capture.
-pub(super) const CAPTURE_BYTES: usize = 512 << 20;
+/// Most bytes of what images say.
+pub(super) const IMAGES_BYTES: usize = 512 << 20;
 
 /// The story, stopped twice.
 #[derive(Debug)]
@@ -163,14 +163,8 @@ pub(super) async fn reach(
 
 /// Observes the frozen pod.
 pub(super) async fn capture(guest: &Guest, pod: &str) -> anyhow::Result<Capture> {
-    let request = Request::Capture { pod: pod.to_owned() };
-    let bytes = guest.fetch(request, CAPTURE_BYTES, REQUEST).await?;
-    // Reading it takes a while: the machines beside are served meanwhile.
-    let read = move || pack::unpack(&bytes, CAPTURE_BYTES).map(Observed::into_capture);
-    let capture = tokio::task::spawn_blocking(read).await?;
-    let capture = capture.context("the capture cannot be read")?;
-    ensure!(!capture.facts.is_empty(), "the capture of {pod} is empty");
-    Ok(capture)
+    let capture = sight::come_home(sight::look(guest, pod).await?).await;
+    capture.with_context(|| format!("the capture of {pod}"))
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -128,9 +128,9 @@ async fn in_fork(
 async fn dumped_again(scene: &Scene, guest: &Guest, passed_ns: u64) -> anyhow::Result<Seen> {
     let of = ImagesOf::AnotherDump { deadline_ms: DUMP.as_millis().try_into()? };
     let request = Request::Images { pod: scene.pod.clone(), of };
-    match guest.fetch(request, scene::CAPTURE_BYTES, DUMP + REQUEST).await {
+    match guest.fetch(request, scene::IMAGES_BYTES, DUMP + REQUEST).await {
         Ok(bytes) => {
-            let again: Capture = pack::unpack(&bytes, scene::CAPTURE_BYTES)?;
+            let again: Capture = pack::unpack(&bytes, scene::IMAGES_BYTES)?;
             Ok(compare_images(&scene.dumped, &again, passed_ns.saturating_mul(2)))
         }
         Err(vm::Error::Failure { failure, .. }) if failure.cause != Cause::Broken => {
