@@ -44,6 +44,8 @@ pub struct Loss {
     /// Always, or sometimes.
     #[serde(default)]
     pub when: When,
+    /// A workload with which it happens always.
+    pub shown_by: Option<String>,
     /// Why, in a line.
     pub reason: String,
     /// A report or a way to reproduce it.
@@ -200,7 +202,7 @@ impl Expectations {
 
     /// All differences are known: was anything missed that is lost always?
     fn stand_of_losses(&self, subject: Subject<'_>, came: Came<'_>) -> Stand {
-        let missed = self.losses_of(subject).find(|loss| loss.was_missed(came));
+        let missed = self.losses_of(subject).find(|loss| loss.is_missed(subject, came));
         match missed {
             Some(loss) => Stand {
                 expected: Outcome::Diverged,
@@ -243,12 +245,14 @@ impl Loss {
             && fits(&self.after, &difference.after)
     }
 
-    fn was_missed(&self, came: Came<'_>) -> bool {
+    fn is_missed(&self, subject: Subject<'_>, came: Came<'_>) -> bool {
         let was_there = |(fact, value): &(String, String)| {
             names::fits(&self.fact, fact)
                 && self.before.as_ref().is_none_or(|pattern| names::fits(pattern, value))
         };
-        self.when == When::Always
+        let happens_always =
+            self.when == When::Always || self.shown_by.as_deref() == Some(subject.workload);
+        happens_always
             && came.before.iter().any(was_there)
             && !came.differences.iter().any(|difference| self.explains(difference))
     }
@@ -273,6 +277,7 @@ mod tests {
         [[loss]]
         fact = "pod.*.size"
         when = "sometimes"
+        shown_by = "lossy"
         reason = "rounded"
         [[cell]]
         kernel = "6.16..7.0"
@@ -323,6 +328,22 @@ mod tests {
     fn a_loss_that_is_said_to_happen_always_and_does_not_is_told() {
         let none = stand("6.12.57", Outcome::Equivalent, "", vec![]);
         assert_eq!(none, (Outcome::Diverged, Standing::UnexpectedPass));
+    }
+
+    #[test]
+    fn a_loss_always_happens_to_the_workload_that_shows_it() {
+        let known: Expectations = toml::from_str(FILE).expect("right");
+        let before = [("pod.x.size".to_owned(), "7".to_owned())];
+        let came =
+            Came { outcome: Outcome::Equivalent, reason: "", differences: &[], before: &before };
+        let of = |workload| Subject { workload, ..subject("6.12.57") };
+        assert_eq!(known.stand(of("redis"), came).standing, Standing::Expected);
+        let missed = known.stand(of("lossy"), came);
+        assert_eq!(missed.standing, Standing::UnexpectedPass);
+        assert_eq!(
+            missed.missed.as_deref(),
+            Some("known to be lost, and was not: pod.*.size (rounded)")
+        );
     }
 
     #[test]

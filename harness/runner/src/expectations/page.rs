@@ -87,7 +87,7 @@ fn section(page: &mut String, losses: &[Loss]) {
     let _ = writeln!(page, "- Where CRIU keeps it: {}", state::registry::kept(fact));
     source(page, first.link.as_deref());
     let facts = Some(first.fact.as_str());
-    reproduction(page, &first.place, facts);
+    reproduction(page, &first.place, first.shown_by.as_deref(), facts);
 }
 
 fn failure(page: &mut String, cell: &KnownCell) {
@@ -96,7 +96,7 @@ fn failure(page: &mut String, cell: &KnownCell) {
     let (kernel, criu) = (versions(cell.place.kernel.as_ref()), versions(cell.place.criu.as_ref()));
     let _ = writeln!(page, "- Kernel {kernel}, CRIU {criu}, {}", happens(cell.when));
     source(page, cell.link.as_deref());
-    reproduction(page, &cell.place, None);
+    reproduction(page, &cell.place, None, None);
 }
 
 fn source(page: &mut String, link: Option<&str>) {
@@ -106,7 +106,7 @@ fn source(page: &mut String, link: Option<&str>) {
 }
 
 /// How it is seen: one command, and for a fact another one that shows it.
-fn reproduction(page: &mut String, place: &Place, fact: Option<&str>) {
+fn reproduction(page: &mut String, place: &Place, shown_by: Option<&str>, fact: Option<&str>) {
     let name = |given: &Option<String>, other: &str| {
         given.clone().filter(|name| !name.contains('*')).unwrap_or_else(|| other.to_owned())
     };
@@ -119,7 +119,11 @@ fn reproduction(page: &mut String, place: &Place, fact: Option<&str>) {
         }
     }
     let _ = write!(command, " --scenario {}", name(&place.scenario, "in-place"));
-    let _ = write!(command, " --workload {}", name(&place.workload, "counter,redis"));
+    let _ = write!(
+        command,
+        " --workload {}",
+        name(&place.workload, shown_by.unwrap_or("counter,redis"))
+    );
     let _ = writeln!(page, "\n```\n{command}");
     if let Some(fact) = fact {
         let _ = writeln!(page, "cargo xtask report target/cryolab/runs/latest --facts '{fact}'");
