@@ -8,7 +8,7 @@ use std::process::Command;
 use rstest::rstest;
 
 /// Rooms, their folders, and the rooms that they may use (ARCHITECTURE.md draws the same).
-const ROOMS: [(&str, &str, &[&str]); 12] = [
+const ROOMS: [(&str, &str, &[&str]); 13] = [
     ("model", "harness/model", &[]),
     ("criu", "harness/criu", &[]),
     ("engine", "harness/engine", &["model", "criu"]),
@@ -19,6 +19,7 @@ const ROOMS: [(&str, &str, &[&str]); 12] = [
     ("vm-images", "vm-images", &["criu"]),
     ("scenarios", "scenarios", &["runner", "vm-images", "vm", "model", "state"]),
     ("counter", "workloads/counter", &[]),
+    ("lossy", "workloads/lossy", &[]),
     ("redis-client", "workloads/redis/client", &[]),
     ("xtask", "xtask", &[]),
 ];
