@@ -35,6 +35,7 @@ All other commands are those of `cryolab`; ask them with --help:
   e2e      run cells: kernel x CRIU x runtime x scenario x workload
   report   draw the reports of a run again from its record
   lab      nodes on wires that stand until they are taken down
+  archive  look into a checkpoint's archive
   images   kernels, root filesystems and CRIU builds
   mutants  spoil restored pods on purpose: the verifier must notice
   facts    what is captured, from which source, compared how

@@ -17,7 +17,7 @@ const ROOMS: [(&str, &str, &[&str]); 13] = [
     ("vm", "harness/vm", &["model"]),
     ("runner", "harness/runner", &["model", "vm", "state"]),
     ("vm-images", "vm-images", &["criu"]),
-    ("scenarios", "scenarios", &["runner", "vm-images", "vm", "model", "state"]),
+    ("scenarios", "scenarios", &["runner", "vm-images", "vm", "model", "state", "engine"]),
     ("counter", "workloads/counter", &[]),
     ("lossy", "workloads/lossy", &[]),
     ("redis-client", "workloads/redis/client", &[]),

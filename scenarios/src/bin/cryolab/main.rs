@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask e2e` builds what runs in guests and then becomes this program.
 
+mod archive;
 mod arguments;
 mod bench;
 mod detach;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::E2e(wanted) => e2e::run(&wanted),
         Command::Report(wanted) => report::run(&wanted),
+        Command::Archive(wanted) => archive::run(&wanted.command),
         Command::Images(wanted) => images::run(&wanted.command),
         Command::Lab(wanted) => lab::run(&wanted.command),
         Command::Mutants(wanted) => mutants::run(&wanted),
