@@ -4,16 +4,17 @@
 //! brings hooks, captures, logs, times and evidence along, so that a story says only what happens.
 
 pub mod in_place;
+pub mod migration;
 pub mod reboot;
 
 use runner::scenario::Scenario;
 use runner::stage::{NodeName, Stage, Stop};
 
 /// All scenarios.
-pub const ALL: &[Scenario] = &[reboot::REBOOT, in_place::IN_PLACE];
+pub const ALL: &[Scenario] = &[reboot::REBOOT, migration::MIGRATION, in_place::IN_PLACE];
 
 /// The scenarios that run when the user names none.
-pub const DEFAULT: &[&str] = &["reboot"];
+pub const DEFAULT: &[&str] = &["reboot", "migration"];
 
 /// Size of the disk that survives; its file is sparse.
 pub(crate) const DATA_MIB: u64 = 2048;

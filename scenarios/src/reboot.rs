@@ -12,12 +12,21 @@ use crate::{DATA_MIB, judge};
 pub const REBOOT: Scenario = Scenario {
     name: "reboot",
     summary: "checkpoint, reboot the node, restore",
-    variants: &[Variant {
-        name: "orderly",
-        summary: "the node flushes and unmounts before it goes down",
-        observed: false,
-        story: |stage| Box::pin(orderly(stage)),
-    }],
+    variants: &[ORDERLY, POWER_CUT],
+};
+
+const ORDERLY: Variant = Variant {
+    name: "orderly",
+    summary: "the node flushes and unmounts before it goes down",
+    observed: false,
+    story: |stage| Box::pin(orderly(stage)),
+};
+
+const POWER_CUT: Variant = Variant {
+    name: "power-cut",
+    summary: "the power goes as soon as the checkpoint is done; what was not flushed is lost",
+    observed: false,
+    story: |stage| Box::pin(power_cut(stage)),
 };
 
 const NODE: NodeName = NodeName("node");
@@ -28,6 +37,18 @@ async fn orderly(stage: &mut Stage) -> Result<(), Stop> {
     stage.start(NODE).await?;
     stage.checkpoint(NODE).await?;
     stage.shut_down(NODE, Shutdown::Reboot).await?;
+
+    stage.boot(NODE).await?;
+    stage.restore(NODE).await?;
+    judge(stage, NODE).await
+}
+
+async fn power_cut(stage: &mut Stage) -> Result<(), Stop> {
+    stage.node(NODE, DATA_MIB)?;
+    stage.fork(NODE).await?;
+    stage.start(NODE).await?;
+    stage.checkpoint(NODE).await?;
+    stage.cut_power(NODE).await?;
 
     stage.boot(NODE).await?;
     stage.restore(NODE).await?;

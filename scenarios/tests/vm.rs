@@ -24,7 +24,7 @@ fn unknown_differences(cell: &Value) -> Vec<&str> {
 #[test]
 #[ignore = "boots a VM: cargo xtask test runs it"]
 fn counter_and_redis_come_back_from_a_reboot() {
-    let run = Run::of(&["--json"]);
+    let run = Run::of(&["--scenario", "reboot", "--json"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let printed: Value = serde_json::from_str(&run.stdout).expect("nothing but JSON");
     assert_eq!(printed, run.results);
@@ -44,6 +44,51 @@ fn counter_and_redis_come_back_from_a_reboot() {
     assert!(cryolab(&["report", &folder]).output().expect("a report").status.success());
     let after = std::fs::read(run.folder.path().join("results.json")).expect("results");
     assert_eq!(before, after, "drawn again from the record, it is the same");
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn redis_moves_to_another_node_and_its_connection_goes_on() {
+    let run = Run::of(&["--scenario", "migration", "--workload", "redis"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let cell = run.cell();
+    assert_eq!(unknown_differences(cell), [""; 0], "{}", cell["reason"]);
+    assert_eq!(cell["levels"]["self"]["outcome"], "equivalent", "{}", cell["levels"]["self"]);
+    let outside = &cell["levels"]["outside"];
+    assert_eq!(outside["outcome"], "equivalent", "{outside}");
+    for count in ["resets", "lost_bytes", "doubled_bytes"] {
+        assert_eq!(outside[count], 0, "{outside}");
+    }
+    let nodes = cell["evidence"]["nodes"].as_array().expect("boots").iter();
+    let names: std::collections::BTreeSet<_> = nodes.map(|node| node["name"].as_str()).collect();
+    assert_eq!(names, ["client", "source", "target"].map(Some).into());
+    let (all, moved) = (&cell["evidence"]["wire_bytes"], &cell["sizes"]["transferred_bytes"]);
+    assert!(all.as_u64() >= moved.as_u64() && moved.as_u64() > Some(1 << 20), "{moved} of {all}");
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn a_checkpoint_outlives_a_power_cut_and_is_whole() {
+    let words = ["--scenario", "reboot/power-cut", "--workload", "counter", "--keep", "always"];
+    let run = Run::of(&words);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let cell = run.cell();
+    assert_eq!(unknown_differences(cell), [""; 0], "{}", cell["reason"]);
+    assert_eq!(cell["evidence"]["nodes"].as_array().map(Vec::len), Some(2));
+    let name = cell["name"].as_str().expect("a name");
+    let archive = run.folder.path().join("cells").join(name).join("checkpoint.tar.zst");
+    let path = archive.display().to_string();
+    let ask = |verb| cryolab(&["archive", verb, &path]).output().expect("an answer");
+    assert_eq!(ask("verify").status.code(), Some(0));
+    let shown = String::from_utf8(ask("show").stdout).expect("text");
+    assert!(shown.contains("counter") && shown.contains("images/inventory.img"), "{shown}");
+    let mut bytes = std::fs::read(&archive).expect("an archive");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&archive, bytes).expect("spoiled");
+    let refused = ask("verify");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("checkpoint.tar.zst: "));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod engine;
 mod engines;
+mod handover;
 mod images;
 mod order;
 mod pages;

@@ -108,6 +108,14 @@ pub enum Error {
         /// Why.
         source: ArchiveError,
     },
+    /// The other node of a hand-over, or the way to it, failed.
+    #[error("cannot {action} the other node: {source}")]
+    Peer {
+        /// What was tried, such as `hear`.
+        action: &'static str,
+        /// The kernel's answer, or what was wrong.
+        source: io::Error,
+    },
     /// CRIU failed.
     #[error("container {container}: {source}")]
     Criu {
@@ -148,6 +156,7 @@ impl Error {
             | Error::Deadline { .. }
             | Error::Aborted(_)
             | Error::Archive { .. }
+            | Error::Peer { .. }
             | Error::Criu { .. } => Cause::Failed,
             _ => Cause::Broken,
         }

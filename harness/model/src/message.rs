@@ -6,21 +6,24 @@
 //! Bulk data crosses in chunks of at most [`CHUNK_BYTES`].
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 mod failure;
+mod identity;
 mod pages;
 
 pub use failure::{Cause, Failure};
+pub use identity::{Card, Identity, KnownHost};
 pub use pages::{FoundPage, MOST_PAGES, PageBytes, WantedPage};
 
 use crate::Phase;
 use crate::pod::{PodSpec, PodStatus};
 
 /// Version of these messages. Both sides refuse another one.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
 /// Name of the virtio-serial port, below `/dev/virtio-ports/` and in sysfs.
 pub const PORT: &str = "cryolab.agent";
@@ -31,6 +34,9 @@ pub const CHUNK_BYTES: usize = 128 << 10;
 /// Most bytes of a program's standard output, and of its standard error, in an answer: both and
 /// the rest of the answer fit into one frame.
 pub const OUTPUT_BYTES: usize = 126 << 10;
+
+/// Where a node gives archives away.
+pub const GIVING_PORT: u16 = 7_077;
 
 /// Bytes of standard input that may be under way to a program before it has taken any.
 pub const INPUT_BYTES: u32 = 256 << 10;
@@ -243,6 +249,25 @@ pub enum Request {
         /// The engine's own deadline for the whole operation.
         deadline_ms: u64,
     },
+    /// Let another node take an archive, by the engine's hand-over. Tells its steps, `listen` when
+    /// a taker may come. Answered by [`Reply::Gave`].
+    Give {
+        /// The archive.
+        archive: PathBuf,
+        /// The TCP port on which takers are waited for.
+        port: u16,
+        /// How long a taker is waited for.
+        deadline_ms: u64,
+    },
+    /// Take an archive from another node. Tells steps. Answered by [`Reply::Took`].
+    Take {
+        /// Where the other node waits.
+        from: SocketAddr,
+        /// What the archive is called here.
+        archive: PathBuf,
+        /// How long it is tried.
+        deadline_ms: u64,
+    },
     /// Observe a frozen pod. [`Event::Looked`] comes as soon as the pod may go on; the chunks of
     /// the answer are what was seen, packed.
     Capture {
@@ -297,42 +322,6 @@ pub enum ImagesOf {
         /// The engine's own deadline for that dump.
         deadline_ms: u64,
     },
-}
-
-/// What makes a node different from another one of the same machine.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// Its hostname.
-    pub hostname: String,
-    /// `/etc/machine-id`: 32 hexadecimal digits; the image's own stays where this is empty.
-    pub machine_id: String,
-    /// Seeds the kernel's random numbers anew.
-    #[serde(with = "serde_bytes")]
-    pub entropy: Vec<u8>,
-    /// The time of day, in nanoseconds since 1970; the clock stays as it is without one.
-    pub clock_ns: Option<u64>,
-    /// Its network cards, in the order in which the machine has them.
-    pub cards: Vec<Card>,
-    /// Names of other nodes.
-    pub hosts: Vec<KnownHost>,
-}
-
-/// A network card of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Card {
-    /// Its hardware address.
-    pub mac: [u8; 6],
-    /// Its addresses, such as `10.77.0.1/24`.
-    pub addresses: Vec<String>,
-}
-
-/// A line of `/etc/hosts`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KnownHost {
-    /// An IP address.
-    pub address: String,
-    /// A name.
-    pub name: String,
 }
 
 /// Where a program runs.
@@ -447,6 +436,16 @@ pub enum Reply {
     Checkpoint(CheckpointReport),
     /// See [`Request::Restore`].
     Restore(RestoreReport),
+    /// See [`Request::Give`]: the archive is not this node's any more.
+    Gave {
+        /// Whether the taker has said that it knows.
+        thanked: bool,
+    },
+    /// See [`Request::Take`].
+    Took {
+        /// Length of the archive.
+        bytes: u64,
+    },
 }
 
 /// What a checkpoint did. Times in microseconds.

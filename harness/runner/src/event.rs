@@ -147,6 +147,19 @@ pub enum Event {
         /// Bytes of frames, in both directions.
         bytes: u64,
     },
+    /// The checkpoint is another node's now.
+    HandedOver {
+        /// The cell.
+        cell: String,
+        /// The node that had it.
+        from: String,
+        /// The node that has it.
+        to: String,
+        /// Bytes of frames that the wire carried there meanwhile.
+        bytes: u64,
+        /// How long it took, in milliseconds.
+        ms: u64,
+    },
     /// Something worth knowing about a cell.
     CellNote {
         /// The cell.
@@ -320,6 +333,7 @@ impl Event {
             | Event::WireChanged { cell, .. }
             | Event::Observed { cell, .. }
             | Event::WiresCarried { cell, .. }
+            | Event::HandedOver { cell, .. }
             | Event::CellNote { cell, .. }
             | Event::HookFinished { cell, .. }
             | Event::Captured { cell, .. }

@@ -254,6 +254,9 @@ impl CellResult {
                 self.sizes.archive_bytes = Some(*archive_bytes);
             }
             Event::Restored { tasks, .. } => self.evidence.tasks.after.clone_from(tasks),
+            Event::HandedOver { bytes, .. } => {
+                *self.sizes.transferred_bytes.get_or_insert_default() += bytes;
+            }
             Event::WiresCarried { bytes, .. } => self.evidence.wire_bytes = Some(*bytes),
             Event::LevelJudged { level, verdict, .. } => {
                 self.levels.insert(*level, verdict.clone());

@@ -9,6 +9,7 @@ mod checkpoint;
 mod compare;
 mod end;
 mod files;
+mod handover;
 mod images;
 mod opening;
 mod outside;
@@ -353,6 +354,14 @@ impl Stage {
         self.lab()?.shut_down(name.0, how).await?;
         self.times.set("shutdown", began.elapsed());
         Ok(())
+    }
+
+    /// Cuts a node's power: what it has not flushed is lost.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn cut_power(&mut self, name: NodeName) -> Result<(), Stop> {
+        Ok(self.lab()?.power_cut(name.0).await?)
     }
 
     fn guest(&self, name: NodeName) -> Result<Guest, Stop> {

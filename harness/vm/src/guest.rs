@@ -374,6 +374,8 @@ fn own_deadline(request: &mut Request) -> Option<&mut u64> {
         | Request::AwaitReady { deadline_ms, .. }
         | Request::Checkpoint { deadline_ms, .. }
         | Request::Restore { deadline_ms, .. }
+        | Request::Give { deadline_ms, .. }
+        | Request::Take { deadline_ms, .. }
         | Request::Stop { deadline_ms, .. } => Some(deadline_ms),
         _ => None,
     }
@@ -394,6 +396,8 @@ fn describe(request: &Request) -> String {
         Request::AwaitReady { pod, container, .. } => format!("wait for {pod}/{container}"),
         Request::Checkpoint { pod, .. } => format!("checkpoint of pod {pod}"),
         Request::Restore { archive, .. } => format!("restore of {}", archive.display()),
+        Request::Give { archive, .. } => format!("giving {} away", archive.display()),
+        Request::Take { from, .. } => format!("taking an archive from {from}"),
         Request::Capture { pod } => format!("capture of pod {pod}"),
         Request::Images { pod, .. } => format!("images of pod {pod}"),
         Request::Pages { pod, .. } => format!("pages of pod {pod}"),

@@ -15,6 +15,7 @@ use model::pod::{ContainerSpec, PodSpec, Stdio};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Serialize;
 
+use super::handover;
 use super::images::images;
 use super::order::{FromEngine, Order, ToEngine};
 use super::pages::pages;
@@ -51,7 +52,7 @@ fn take_socket() -> anyhow::Result<Socket<ToEngine>> {
 }
 
 /// The agent, as the engine child sees it.
-struct Agent {
+pub(super) struct Agent {
     socket: Socket<ToEngine>,
 }
 
@@ -76,6 +77,12 @@ impl Agent {
                 Ok(Reply::Checkpoint(engine.checkpoint(&pod, &archive, deadline, self)?))
             }
             Order::Restore { archive, deadline_ms } => self.restore(engine, &archive, deadline_ms),
+            Order::Give { archive, port, deadline_ms } => {
+                handover::give(self, &archive, port, Duration::from_millis(deadline_ms))
+            }
+            Order::Take { from, archive, deadline_ms } => {
+                handover::take(self, &archive, from, Duration::from_millis(deadline_ms))
+            }
             Order::Capture { pod } => {
                 let seen = state::observe(&engine.status(&pod)?)?;
                 let packed = in_file(&seen)?;
@@ -119,6 +126,14 @@ impl Agent {
             streams.give(&container.name, input.into(), output.into(), error.into());
         }
         Ok(streams)
+    }
+
+    /// Does nothing for a while, unless the agent is gone.
+    pub(super) fn pause(&mut self, time: Duration) -> anyhow::Result<()> {
+        match self.socket.receive(Some(time))? {
+            Received::TimedOut => Ok(()),
+            _ => bail!("the agent is gone"),
+        }
     }
 
     fn tell(&self, seen: &impl Serialize) -> anyhow::Result<Reply> {

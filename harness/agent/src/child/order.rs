@@ -1,6 +1,7 @@
 //! What agent and engine child say to each other. Both are the same binary: there is no version.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use model::message::{Decision, Event, Failure, ImagesOf, Reply, WantedPage};
@@ -33,6 +34,24 @@ pub(crate) enum Order {
         /// The archive.
         archive: PathBuf,
         /// For the whole operation.
+        deadline_ms: u64,
+    },
+    /// Let another node take an archive.
+    Give {
+        /// The archive.
+        archive: PathBuf,
+        /// Where takers are waited for.
+        port: u16,
+        /// How long.
+        deadline_ms: u64,
+    },
+    /// Take an archive from another node.
+    Take {
+        /// Where the other node waits.
+        from: SocketAddr,
+        /// What the archive is called here.
+        archive: PathBuf,
+        /// How long it is tried.
         deadline_ms: u64,
     },
     /// Capture a frozen pod.

@@ -44,11 +44,16 @@ impl Written {
 
     fn rename(&self) -> Result<(), Error> {
         fs_err::rename(&self.partial, &self.path).about("rename", &self.partial)?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let opened = File::open(folder).about("open", folder)?;
-        opened.sync_all().about("flush", folder)
+        flush_folder(&self.path)
     }
+}
+
+/// Makes what befell a file's name durable.
+pub(crate) fn flush_folder(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let opened = File::open(folder).about("open", folder)?;
+    opened.sync_all().about("flush", folder)
 }
 
 /// Digests of the members that stand in `folder` under their names.

@@ -97,6 +97,9 @@ fn message(event: &Event) -> String {
         Event::WireChanged { phase, what, .. } => format!("{phase}: {what}"),
         Event::Observed { node, .. } => format!("observed from {node}"),
         Event::WiresCarried { bytes, .. } => format!("{} KiB on wires", bytes >> 10),
+        Event::HandedOver { from, to, bytes, ms, .. } => {
+            format!("handed over from {from} to {to}: {} KiB in {}", bytes >> 10, seconds(*ms))
+        }
         Event::CellNote { text, .. } => text.clone(),
         Event::HookFinished { phase, hook, code, ms, .. } => {
             format!("hook {hook} at {phase}: code {code} after {}", seconds(*ms))

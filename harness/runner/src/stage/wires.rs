@@ -1,7 +1,7 @@
 //! Wires between a story's nodes, and what befalls them at a phase.
 
 use model::Phase;
-use vm::wire::{Direction, Shape};
+use vm::wire::Shape;
 
 use super::{NodeName, Stage, Stop};
 use crate::event::Event;
@@ -79,6 +79,14 @@ impl Stage {
         Ok(())
     }
 
+    /// Bytes of frames that went from one node to another so far.
+    pub(super) fn carried(&mut self, from: NodeName, to: NodeName) -> Result<u64, Stop> {
+        let directions = self.lab()?.switch().directions();
+        let direction = directions.iter().find(|it| (&*it.from, &*it.to) == (from.0, to.0));
+        let unwired = || Stop::broken(format!("there is no wire from {from} to {to}"));
+        Ok(direction.ok_or_else(unwired)?.traffic.bytes)
+    }
+
     /// Ends the captures of all wires, and tells what they carried.
     pub(super) fn end_wires(&mut self) -> Result<(), Stop> {
         let Some(lab) = &self.lab else { return Ok(()) };
@@ -90,7 +98,7 @@ impl Stage {
             }
             return Ok(());
         }
-        let bytes = lab.switch().directions().iter().map(carried).sum();
+        let bytes = lab.switch().directions().iter().map(|it| it.traffic.bytes).sum();
         self.emit(Event::WiresCarried { cell: self.cell(), bytes });
         if self.setting.pcap {
             for (a, b) in wires {
@@ -99,10 +107,6 @@ impl Stage {
         }
         Ok(())
     }
-}
-
-fn carried(direction: &Direction) -> u64 {
-    direction.traffic.bytes
 }
 
 #[cfg(test)]

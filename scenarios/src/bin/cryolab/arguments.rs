@@ -122,8 +122,8 @@ pub(crate) struct E2e {
     /// Runtimes: `cryolab`, the engine itself
     #[arg(long, value_delimiter = ',', default_value = "cryolab", value_name = "LIST")]
     pub(crate) runtime: Vec<String>,
-    /// Scenarios: `reboot`, or `in-place` (checkpoint and restore on the same boot); `NAME/*` for
-    /// all variants
+    /// Scenarios: `reboot`, `migration` (to another node), or `in-place` (checkpoint and restore on
+    /// the same boot); `NAME/*` for all variants
     #[arg(long, value_delimiter = ',', default_values = scenarios::DEFAULT, value_name = "LIST")]
     pub(crate) scenario: Vec<String>,
     /// Workloads: a name from `workloads/`, or a path to a folder with a `workload.toml`

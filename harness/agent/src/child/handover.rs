@@ -1,0 +1,87 @@
+//! Both sides of a hand-over, on TCP. A connection that breaks is made again until the deadline.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use engine::Watch;
+use engine::handover::{self, Gave};
+use model::message::Reply;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::engine::Agent;
+
+/// How long the other node may be silent on a connection until another one is tried.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// Between two tries to reach a node that does not listen.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves takers until one has thanked. Tells the step `listen` when it can be reached.
+pub(super) fn give(
+    agent: &mut Agent,
+    archive: &Path,
+    port: u16,
+    deadline: Duration,
+) -> anyhow::Result<Reply> {
+    let until = Instant::now() + deadline;
+    let listener = TcpListener::bind(("0.0.0.0", port)).context("cannot listen for a taker")?;
+    agent.step("listen");
+    let mut trouble = None;
+    while let Some(left) = left(until) {
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        if poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
+            break;
+        }
+        let (stream, _) = listener.accept().context("cannot listen for a taker")?;
+        match handover::give(archive, patient(stream)?, agent) {
+            Ok(Gave::Thanked) => return Ok(Reply::Gave { thanked: true }),
+            Ok(Gave::Given) => {}
+            Err(error) => trouble = Some(anyhow::Error::from(error)),
+        }
+    }
+    if handover::is_given(archive)? {
+        return Ok(Reply::Gave { thanked: false });
+    }
+    match trouble {
+        Some(error) => Err(error.context(format!("nobody took the archive within {deadline:?}"))),
+        None => bail!("nobody came for the archive within {deadline:?}"),
+    }
+}
+
+/// Takes an archive from the node at an address.
+pub(super) fn take(
+    agent: &mut Agent,
+    archive: &Path,
+    address: SocketAddr,
+    deadline: Duration,
+) -> anyhow::Result<Reply> {
+    let until = Instant::now() + deadline;
+    let mut trouble = None;
+    while let Some(left) = left(until) {
+        let connected = TcpStream::connect_timeout(&address, left.min(SILENCE)).and_then(patient);
+        match connected {
+            Ok(stream) => match handover::take(archive, stream, agent) {
+                Ok(bytes) => return Ok(Reply::Took { bytes }),
+                Err(error) => trouble = Some(anyhow::Error::from(error)),
+            },
+            Err(error) => trouble = Some(error.into()),
+        }
+        agent.pause(PAUSE.min(left))?;
+    }
+    let trouble = trouble.unwrap_or_else(|| anyhow::anyhow!("there was no time for a try"));
+    Err(trouble.context(format!("the archive did not come from {address} within {deadline:?}")))
+}
+
+fn left(until: Instant) -> Option<Duration> {
+    until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+}
+
+fn patient(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.set_write_timeout(Some(SILENCE))?;
+    Ok(stream)
+}

@@ -1,0 +1,318 @@
+//! Moving an archive to another node, so that at every moment at most one node may restore its pod,
+//! even when the last message is lost.
+//!
+//! ```text
+//!  giver                                         taker, which draws a word W
+//!  NAME                  <- Ask { W }
+//!                        -> Archive, its bytes
+//!                                                NAME.arriving-W, flushed
+//!                        <- Have { digest }
+//!  NAME becomes NAME.given-W, flushed            from here on it is the taker's
+//!                        -> Yours
+//!                                                NAME.arriving-W becomes NAME, flushed
+//!                        <- Thanks
+//!  NAME.given-W is removed
+//! ```
+//!
+//! Only a file that is called NAME is ever restored. Who gives renames first, so there is never a
+//! NAME on both sides; when `Yours` is lost there is none on either, until the taker, which has all
+//! of it, asks again by its word and is told `Yours` again. Nobody else is: the word stands in the
+//! name of what was given. Until `Thanks` has come the giver keeps its file, so that two nodes of
+//! which one is lost still have one whole archive between them.
+
+use std::fmt::Debug;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use model::Digest;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::archive::{Member, digest_file, flush_folder};
+use crate::error::{About, Error};
+use crate::watch::Watch;
+
+/// Longest message.
+const MESSAGE_BYTES: u64 = 4096;
+
+/// Bytes that are passed on at once.
+const PIECE: usize = 256 << 10;
+
+/// What the taker says.
+#[derive(Debug, Serialize, Deserialize)]
+enum FromTaker {
+    /// Give me the archive; or, where I have all of it, say that it is mine.
+    Ask { word: String, have: Option<Content> },
+    /// This has arrived and is flushed.
+    Have { content: Content },
+    /// It is called NAME now.
+    Thanks,
+}
+
+/// What the giver says.
+#[derive(Debug, Serialize, Deserialize)]
+enum FromGiver {
+    /// So many bytes follow.
+    Archive { bytes: u64 },
+    /// What you have is yours: it is not restored here any more.
+    Yours,
+    /// You get nothing.
+    Other { why: String },
+}
+
+/// Which archive it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Content {
+    bytes: u64,
+    xxh64: Digest,
+}
+
+impl From<Member> for Content {
+    fn from(Member { bytes, xxh64 }: Member) -> Self {
+        Content { bytes, xxh64 }
+    }
+}
+
+/// The other node's end of a connection, with the time limits of whoever made it.
+pub trait Peer: Read + Write {}
+
+impl<T: Read + Write> Peer for T {}
+
+/// How far giving came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gave {
+    /// It is the taker's, who said so.
+    Thanked,
+    /// It is the taker's, who may not know.
+    Given,
+}
+
+const GIVEN: &str = ".given-";
+const ARRIVING: &str = ".arriving-";
+
+/// Digits of a word.
+const WORD: usize = 32;
+
+/// The archive's name with something after it.
+fn beside(archive: &Path, what: &str, word: &str) -> PathBuf {
+    let mut name = archive.file_name().unwrap_or_default().to_owned();
+    name.push(what);
+    name.push(word);
+    archive.with_file_name(name)
+}
+
+/// The word in the name of a file beside the archive, if there is such a file.
+fn word_of(archive: &Path, what: &str) -> Result<Option<String>, Error> {
+    let folder = archive.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let head = beside(Path::new(archive.file_name().unwrap_or_default()), what, "");
+    let head = head.to_string_lossy();
+    for entry in fs_err::read_dir(folder).about("list", folder)? {
+        let name = entry.about("list", folder)?.file_name();
+        let word = name.to_str().and_then(|name| name.strip_prefix(&*head));
+        if let Some(word) = word.filter(|word| is_word(word)) {
+            return Ok(Some(word.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// It becomes part of a file's name.
+fn is_word(word: &str) -> bool {
+    word.len() == WORD && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn draw_word() -> Result<String, Error> {
+    let source = Path::new("/dev/urandom");
+    let mut bytes = [0; WORD / 2];
+    File::open(source).and_then(|mut file| file.read_exact(&mut bytes)).about("read", source)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether an archive was given away, and nobody has thanked for it.
+///
+/// # Errors
+/// When its folder cannot be read.
+pub fn is_given(archive: &Path) -> Result<bool, Error> {
+    Ok(word_of(archive, GIVEN)?.is_some())
+}
+
+/// Serves one taker. Steps: `send`, `give` (the archive is the taker's when that is done), `forget`.
+///
+/// # Errors
+/// What failed. As long as there is a file called `archive`, it is ours.
+pub fn give(archive: &Path, peer: impl Peer, watch: &mut dyn Watch) -> Result<Gave, Error> {
+    let mut talk = Talk::with(peer);
+    let (word, have) = match talk.hear("the taker's question")? {
+        FromTaker::Ask { word, have } if is_word(&word) => (word, have),
+        said => return Err(out_of_place(&said)),
+    };
+    let given = beside(archive, GIVEN, &word);
+    let had_been_given = match word_of(archive, GIVEN)? {
+        Some(owner) if owner != word || have.is_none() => {
+            return Err(talk.refuse(archive, "it has been given away".to_owned()));
+        }
+        owner => owner.is_some(),
+    };
+    let have = match have {
+        Some(have) => have,
+        None => {
+            watch.step("send");
+            talk.send_file(archive)?;
+            match talk.hear("that all has arrived")? {
+                FromTaker::Have { content } => content,
+                said => return Err(out_of_place(&said)),
+            }
+        }
+    };
+    let content = Content::from(digest_file(if had_been_given { &given } else { archive })?);
+    if have != content {
+        let why = format!("{have:?} has arrived, and not {content:?}");
+        return Err(talk.refuse(archive, why));
+    }
+    watch.step("give");
+    if !had_been_given {
+        fs_err::rename(archive, &given).about("rename", archive)?;
+        flush_folder(archive)?;
+    }
+    // From here on the archive is the taker's, whatever happens to the messages.
+    match talk.say(&FromGiver::Yours).and_then(|()| talk.hear("thanks")) {
+        Ok(FromTaker::Thanks) => {}
+        _ => return Ok(Gave::Given),
+    }
+    watch.step("forget");
+    fs_err::remove_file(&given).about("remove", &given)?;
+    Ok(Gave::Thanked)
+}
+
+/// Takes an archive from whoever gives it, and returns its length in bytes. Steps: `receive`,
+/// `claim` (it is ours, and called so, when that is done). When the way there is broken this can be
+/// called again, and goes on from what has arrived as a whole.
+///
+/// # Errors
+/// What failed. As long as there is no file called `archive`, it is not ours.
+pub fn take(archive: &Path, peer: impl Peer, watch: &mut dyn Watch) -> Result<u64, Error> {
+    let mut talk = Talk::with(peer);
+    let (arriving, content) = match word_of(archive, ARRIVING)? {
+        Some(word) => {
+            let arriving = beside(archive, ARRIVING, &word);
+            let content = Content::from(digest_file(&arriving)?);
+            talk.say(&FromTaker::Ask { word, have: Some(content.clone()) })?;
+            (arriving, content)
+        }
+        None => {
+            let word = draw_word()?;
+            let arriving = beside(archive, ARRIVING, &word);
+            talk.say(&FromTaker::Ask { word, have: None })?;
+            watch.step("receive");
+            let content = receive(&mut talk, archive, &arriving)?;
+            talk.say(&FromTaker::Have { content: content.clone() })?;
+            (arriving, content)
+        }
+    };
+    match talk.hear("that it is ours")? {
+        FromGiver::Yours => {}
+        FromGiver::Other { why } => {
+            fs_err::remove_file(&arriving).about("remove", &arriving)?;
+            return Err(refused(archive, "take", why));
+        }
+        said @ FromGiver::Archive { .. } => return Err(out_of_place(&said)),
+    }
+    watch.step("claim");
+    fs_err::rename(&arriving, archive).about("rename", &arriving)?;
+    flush_folder(archive)?;
+    // It is ours: that the giver does not hear it costs a file there.
+    let _ = talk.say(&FromTaker::Thanks);
+    Ok(content.bytes)
+}
+
+/// Receives a file, which has its name when it is whole and flushed.
+fn receive(talk: &mut Talk<impl Peer>, archive: &Path, arriving: &Path) -> Result<Content, Error> {
+    let bytes = match talk.hear("the archive")? {
+        FromGiver::Archive { bytes } => bytes,
+        FromGiver::Other { why } => return Err(refused(archive, "take", why)),
+        said @ FromGiver::Yours => return Err(out_of_place(&said)),
+    };
+    let partial = beside(archive, ".partial", "");
+    let mut file = File::create(&partial).about("create", &partial)?;
+    let copied = io::copy(&mut talk.peer.by_ref().take(bytes), &mut file);
+    let copied = copied.about("receive", &partial)?;
+    if copied != bytes {
+        let why = format!("{} bytes of {bytes} are missing", bytes - copied);
+        return Err(io::Error::new(ErrorKind::UnexpectedEof, why)).about("receive", &partial);
+    }
+    file.sync_all().about("flush", &partial)?;
+    let content = Content::from(digest_file(&partial)?);
+    fs_err::rename(&partial, arriving).about("rename", &partial)?;
+    flush_folder(archive)?;
+    Ok(content)
+}
+
+/// Messages, one a line, and bytes.
+struct Talk<P: Peer> {
+    peer: BufReader<P>,
+}
+
+impl<P: Peer> Talk<P> {
+    fn with(peer: P) -> Self {
+        Talk { peer: BufReader::with_capacity(PIECE, peer) }
+    }
+
+    fn say(&mut self, message: &impl Serialize) -> Result<(), Error> {
+        let mut line = serde_json::to_vec(message).map_err(io::Error::from).about_peer("tell")?;
+        line.push(b'\n');
+        let peer = self.peer.get_mut();
+        peer.write_all(&line).and_then(|()| peer.flush()).about_peer("tell")
+    }
+
+    fn hear<T: DeserializeOwned>(&mut self, what: &'static str) -> Result<T, Error> {
+        let mut line = Vec::new();
+        self.peer.by_ref().take(MESSAGE_BYTES).read_until(b'\n', &mut line).about_peer("hear")?;
+        if line.last() != Some(&b'\n') {
+            let why = format!("the connection ended before {what}");
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, why)).about_peer("hear");
+        }
+        serde_json::from_slice(&line).map_err(io::Error::from).about_peer("understand")
+    }
+
+    fn send_file(&mut self, path: &Path) -> Result<(), Error> {
+        let file = File::open(path).about("open", path)?;
+        let bytes = file.metadata().about("look at", path)?.len();
+        self.say(&FromGiver::Archive { bytes })?;
+        let sent = io::copy(&mut file.take(bytes), self.peer.get_mut());
+        sent.and_then(|_| self.peer.get_mut().flush()).about_peer("send the archive to")
+    }
+
+    /// Tells the taker that it gets nothing, and why.
+    fn refuse(&mut self, archive: &Path, why: String) -> Error {
+        match self.say(&FromGiver::Other { why: why.clone() }) {
+            Ok(()) => refused(archive, "give", why),
+            Err(error) => error,
+        }
+    }
+}
+
+fn refused(archive: &Path, action: &'static str, why: String) -> Error {
+    let source = io::Error::new(ErrorKind::InvalidData, why);
+    Error::File { action, path: archive.to_owned(), source }
+}
+
+fn out_of_place(said: &impl Debug) -> Error {
+    let source = io::Error::new(ErrorKind::InvalidData, format!("{said:?} is out of place"));
+    Error::Peer { action: "understand", source }
+}
+
+/// Says that it was the other node.
+trait AboutPeer<T> {
+    fn about_peer(self, action: &'static str) -> Result<T, Error>;
+}
+
+impl<T> AboutPeer<T> for io::Result<T> {
+    fn about_peer(self, action: &'static str) -> Result<T, Error> {
+        self.map_err(|source| Error::Peer { action, source })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! Both ends talk over a socket pair, which breaks wherever a test wants it to.
+
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use model::message::Decision;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::watch::PhaseReached;
+
+struct Steps(Vec<String>);
+
+impl Watch for Steps {
+    fn step(&mut self, name: &str) {
+        self.0.push(name.to_owned());
+    }
+
+    fn phase(&mut self, _: PhaseReached<'_>) -> Decision {
+        Decision::Continue
+    }
+}
+
+/// A peer whose connection ends after it has said so many bytes.
+struct Fragile {
+    stream: UnixStream,
+    left: usize,
+}
+
+impl Read for Fragile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Fragile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let some = bytes.len().min(self.left);
+        if some == 0 {
+            // Whatever is on its way is lost as well.
+            let _ = self.stream.shutdown(std::net::Shutdown::Both);
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        self.left -= some;
+        self.stream.write(&bytes[..some])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Two nodes' folders; the first one has the archive.
+struct Nodes {
+    _folder: TempDir,
+    giver: PathBuf,
+    taker: PathBuf,
+}
+
+const CONTENT: &[u8] = b"all of a pod, and nothing but it";
+const WHOLE: usize = usize::MAX;
+
+impl Nodes {
+    fn new() -> Nodes {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [giver, taker] = ["giver", "taker"].map(|node| {
+            fs_err::create_dir(folder.path().join(node)).expect("a node");
+            folder.path().join(node).join("pod.tar.zst")
+        });
+        fs_err::write(&giver, CONTENT).expect("an archive");
+        Nodes { _folder: folder, giver, taker }
+    }
+
+    /// One try, in which either end may say so many bytes.
+    fn talk(&self, [by_giver, by_taker]: [usize; 2]) -> (Result<Gave, Error>, Result<u64, Error>) {
+        let (here, there) = UnixStream::pair().expect("a connection");
+        let taker = self.taker.clone();
+        let takes = thread::spawn(move || {
+            let peer = Fragile { stream: there, left: by_taker };
+            take(&taker, peer, &mut Steps(Vec::new()))
+        });
+        let peer = Fragile { stream: here, left: by_giver };
+        let gave = give(&self.giver, peer, &mut Steps(Vec::new()));
+        (gave, takes.join().expect("no panic"))
+    }
+
+    /// Who may restore the pod: the promise of this module.
+    fn owners(&self) -> usize {
+        [&self.giver, &self.taker].into_iter().filter(|archive| archive.exists()).count()
+    }
+
+    fn names(&self, archive: &Path) -> Vec<String> {
+        let folder = archive.parent().expect("a folder");
+        let entries = fs_err::read_dir(folder).expect("listed");
+        let name = |entry: io::Result<fs_err::DirEntry>| entry.expect("an entry").file_name();
+        entries.map(|entry| name(entry).into_string().expect("a name")).collect()
+    }
+}
+
+#[test]
+fn an_archive_goes_over_and_nothing_stays() {
+    let nodes = Nodes::new();
+    let (gave, took) = nodes.talk([WHOLE; 2]);
+    assert_eq!((gave.expect("given"), took.expect("taken")), (Gave::Thanked, CONTENT.len() as u64));
+    assert_eq!(fs_err::read(&nodes.taker).expect("an archive"), CONTENT);
+    assert_eq!(nodes.names(&nodes.giver), [""; 0]);
+    assert_eq!(nodes.names(&nodes.taker), ["pod.tar.zst"]);
+}
+
+#[test]
+fn what_was_given_to_one_is_given_to_nobody_else() {
+    let nodes = Nodes::new();
+    // The bytes of the archive's announcement and content pass, and `Yours` does not.
+    let announced = serde_json::to_vec(&FromGiver::Archive { bytes: CONTENT.len() as u64 });
+    let passed = announced.expect("JSON").len() + 1 + CONTENT.len();
+    let (gave, took) = nodes.talk([passed, WHOLE]);
+    assert_eq!(gave.expect("given"), Gave::Given);
+    assert!(took.is_err() && is_given(&nodes.giver).expect("listed"));
+    assert_eq!(nodes.owners(), 0, "neither may restore it before the word has come");
+    let third = nodes.giver.with_file_name("third.tar.zst");
+    let stranger = Nodes { taker: third.clone(), ..nodes };
+    let (gave, took) = stranger.talk([WHOLE; 2]);
+    assert!(gave.expect_err("refused").to_string().contains("given away"));
+    assert!(took.expect_err("refused").to_string().contains("given away"));
+    assert!(!third.exists());
+}
+
+#[test]
+fn another_archive_than_the_one_that_arrived_is_not_ours() {
+    let nodes = Nodes::new();
+    let word = "0123456789abcdef0123456789abcdef";
+    let arrived = beside(&nodes.taker, ARRIVING, word);
+    fs_err::write(&arrived, b"what arrived yesterday").expect("written");
+    let (gave, took) = nodes.talk([WHOLE; 2]);
+    assert!(gave.is_err() && took.is_err());
+    assert!(nodes.giver.exists() && !nodes.taker.exists() && !arrived.exists());
+    assert!(nodes.talk([WHOLE; 2]).1.is_ok(), "the next try begins anew");
+}
+
+#[rstest::rstest]
+#[case::no_json(b"\x7fELF\n")]
+#[case::endless(&[b'x'; 9000])]
+#[case::a_way_out(br#"{"Ask":{"word":"/../../../../../../etc/passwd/..","have":null}}"#)]
+#[case::out_of_place(br#""Thanks""#)]
+#[case::nothing(b"")]
+fn a_stranger_gets_nothing(#[case] said: &[u8]) {
+    let nodes = Nodes::new();
+    let (here, mut there) = UnixStream::pair().expect("a connection");
+    there.write_all(said).and_then(|()| there.write_all(b"\n")).expect("said");
+    there.shutdown(std::net::Shutdown::Write).expect("the end");
+    assert!(give(&nodes.giver, here, &mut Steps(Vec::new())).is_err());
+    assert_eq!(nodes.names(&nodes.giver), ["pod.tar.zst"]);
+}
+
+proptest! {
+    /// The connection breaks anywhere, as often as it likes; then it does not.
+    #[test]
+    fn there_are_never_two_owners_and_nothing_is_lost(
+        breaks in prop::collection::vec((0..160usize, 0..260usize), 0..6),
+    ) {
+        let nodes = Nodes::new();
+        for (by_giver, by_taker) in breaks {
+            let (_, took) = nodes.talk([by_giver, by_taker]);
+            prop_assert!(nodes.owners() <= 1);
+            prop_assert_eq!(took.is_ok(), nodes.taker.exists());
+            if took.is_ok() {
+                break;
+            }
+        }
+        if !nodes.taker.exists() {
+            let (_, took) = nodes.talk([WHOLE; 2]);
+            prop_assert!(took.is_ok(), "{took:?}");
+        }
+        prop_assert_eq!(nodes.owners(), 1);
+        prop_assert_eq!(fs_err::read(&nodes.taker).expect("an archive"), CONTENT);
+    }
+}
