@@ -19,14 +19,15 @@ pub const DEFAULT: &[&str] = &["reboot", "migration"];
 /// Size of the disk that survives; its file is sparse.
 pub(crate) const DATA_MIB: u64 = 2048;
 
-/// What every story ends with: was all the same, and does it still work?
+/// What every story ends with: was all the same, does it still work, and was nothing left behind?
 ///
 /// # Errors
-/// When a level could not be judged.
+/// When a level could not be judged, or something was left.
 pub async fn judge(stage: &mut Stage, node: NodeName) -> Result<(), Stop> {
     stage.compare()?;
     stage.compare_images()?;
     // The workload proves itself when nobody asks it for anything else.
     stage.outside().await?;
-    stage.prove(node).await
+    stage.prove(node).await?;
+    stage.is_clean().await
 }

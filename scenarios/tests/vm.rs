@@ -93,6 +93,21 @@ fn a_checkpoint_outlives_a_power_cut_and_is_whole() {
 
 #[test]
 #[ignore = "boots a VM: cargo xtask test runs it"]
+fn what_is_left_on_a_node_fails_the_cell_by_name() {
+    let leave = Script::new(
+        "#!/bin/sh\nset -e\nmkdir /tmp/left\nmount -t tmpfs left /tmp/left\n\
+         nft add table inet leftover\n",
+    );
+    let run = quick(&["--hook", &leave.at("post-resume")]);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert_eq!(run.cell()["outcome"], "failed");
+    for thing in ["left on node", "mount /tmp/left (tmpfs)", "nft table inet leftover"] {
+        assert!(run.reason().contains(thing), "{}", run.reason());
+    }
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
 fn one_spoiled_bit_in_an_image_is_one_differing_page() {
     let spoil = Script::new(
         r#"#!/bin/sh

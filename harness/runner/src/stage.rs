@@ -10,6 +10,7 @@ mod compare;
 mod end;
 mod files;
 mod handover;
+mod hygiene;
 mod images;
 mod opening;
 mod outside;
@@ -163,6 +164,7 @@ pub struct Stage {
     /// The node that has the archive.
     archived_on: Option<NodeName>,
     befalls: Vec<(Phase, Befall)>,
+    things: hygiene::Things,
     observing: Option<outside::Observing>,
 }
 
@@ -190,6 +192,7 @@ impl Stage {
             not_offered: BTreeMap::new(),
             archived_on: None,
             befalls: Vec::new(),
+            things: hygiene::Things::new(),
             observing: None,
         }
     }
@@ -266,7 +269,8 @@ impl Stage {
 
     async fn start_node(&mut self, name: NodeName, start: Start) -> Result<(), Stop> {
         if self.is_open() {
-            return self.runs_already(name);
+            self.runs_already(name)?;
+            return self.note_things(name).await;
         }
         let number = self.starts.get(&name).map_or(1, |last| last + 1);
         self.starts.insert(name, number);
@@ -294,7 +298,7 @@ impl Stage {
         let criu =
             hello.criu_version.map_err(|why| Stop::failed(format!("CRIU does not run: {why}")))?;
         self.versions.get_or_insert((hello.kernel_release, criu));
-        Ok(())
+        self.note_things(name).await
     }
 
     /// The lab that the nodes stand in, made when the first is described.

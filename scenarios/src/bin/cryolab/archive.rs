@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use engine::archive::{self, ArchiveError, Manifest};
 
 use crate::arguments::ArchiveCommand;
@@ -40,7 +40,7 @@ pub(crate) fn run(wanted: &ArchiveCommand) -> Result<u8, Exit> {
 fn read(file: &Path, how: fn(&Path) -> Result<Manifest, ArchiveError>) -> Result<Manifest, Exit> {
     how(file).map_err(|error| {
         let is_usage = matches!(&error, ArchiveError::Read(source) if is_no_file(source));
-        let error = anyhow::Error::from(error).context(file.display().to_string());
+        let error = anyhow!("{}: {error}", file.display());
         if is_usage { Exit::usage(error) } else { Exit { code: REFUSED, error } }
     })
 }
