@@ -19,7 +19,8 @@ fn of_file(file: &FileRule) -> Fact {
         kind,
         class: None,
         source: format!("{}*.img of CRIU", file.stem).into(),
-        since: BEFORE,
+        // New files have the plain names of their entries.
+        since: since(known_field(&format!("{}_entry", file.stem), "id")),
         reason: file.reason,
     }
 }
@@ -37,13 +38,18 @@ fn of_field(rule: &FieldRule) -> Fact {
         kind,
         class,
         source: format!("{message}.{field}; {}", rule.source).into(),
-        since: match known_field(message, field) {
-            Some("3.17.1") | None => BEFORE,
-            Some("4.1.1") => "CRIU 4.1.1 or a little before",
-            Some("4.2.1") => "CRIU 4.2.1 or a little before",
-            Some(_) => "CRIU 4.3",
-        },
+        since: since(known_field(message, field)),
         reason: rule.reason,
+    }
+}
+
+/// In words, of the first CRIU of the catalogue that knows something.
+fn since(known: Option<&str>) -> &'static str {
+    match known {
+        Some("3.17.1") | None => BEFORE,
+        Some("4.1.1") => "CRIU 4.1.1 or a little before",
+        Some("4.2.1") => "CRIU 4.2.1 or a little before",
+        Some(_) => "CRIU 4.3",
     }
 }
 
