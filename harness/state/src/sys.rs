@@ -162,6 +162,23 @@ pub(crate) fn socket_option(fd: BorrowedFd<'_>, level: i32, option: i32) -> Resu
     Ok(value)
 }
 
+/// Asks something of a socket that takes a question: the answer stands in its place, and is as
+/// long.
+pub(crate) fn ask_socket(
+    fd: BorrowedFd<'_>,
+    level: i32,
+    option: i32,
+    value: &mut [u8],
+) -> Result<()> {
+    let mut length = value.len() as libc::socklen_t;
+    // SAFETY: the kernel reads and writes at most `length` bytes of `value`.
+    let returned = unsafe {
+        libc::getsockopt(fd.as_raw_fd(), level, option, value.as_mut_ptr().cast(), &raw mut length)
+    };
+    checked(returned.into())?;
+    if length as usize == value.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
 /// The classic filter of a socket, as bytes: 8 for each instruction.
 pub(crate) fn socket_filter(fd: BorrowedFd<'_>) -> Result<Vec<u8>> {
     const SO_GET_FILTER: i32 = 26;

@@ -72,6 +72,10 @@ pub(super) const TABLES: &[&[Rule]] = &[
     lines!("pod.iptables.", "/proc/PID/net/ip_tables_names"; Exact, "", STATE => "ip";),
     lines!("pod.iptables.", "/proc/PID/net/ip6_tables_names"; Exact, "", STATE => "ip6";),
     lines!("pod.iptables.", "/proc/PID/net/arp_tables_names"; Exact, "", STATE => "arp";),
+    lines!("pod.iptables.ip", "getsockopt(2) IPT_SO_GET_ENTRIES";
+        Content, "", STATE => ".*.content", "6.*.content";
+        Exact, "", STATE => ".*.packets", "6.*.packets", ".*.bytes", "6.*.bytes";
+    ),
     lines!("pod.nft.", "netlink(7) NFT_MSG_GETRULE, nft -j list ruleset";
         Moment, "", CHOSEN => "*.handle";
         Content, "", STATE => "*.content";

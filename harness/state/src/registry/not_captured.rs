@@ -136,7 +136,7 @@ pub const NOT_CAPTURED: &[NotCaptured] = &[
         "told by rtnetlink and nfnetlink, with more in it",
     ),
     not(
-        "rules of iptables-legacy, ip6tables-legacy, arptables-legacy and ebtables-legacy",
+        "rules of arptables-legacy and ebtables-legacy",
         &[
             "/proc/PID/net/ip_tables_targets",
             "/proc/PID/net/ip_tables_matches",
@@ -145,8 +145,8 @@ pub const NOT_CAPTURED: &[NotCaptured] = &[
             "/proc/PID/net/arp_tables_targets",
             "/proc/PID/net/arp_tables_matches",
         ],
-        "each kind of table has a format of its own; which tables there are is compared, and what \
-         iptables-nft has made is in nftables",
+        "targets and matches that the kernel has loaded say nothing of the pod; tables of arptables \
+         are compared by their names; nothing lists those of ebtables, and asking for one makes it",
     ),
     not(
         "sets of ipset",

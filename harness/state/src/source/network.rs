@@ -5,6 +5,7 @@
 //! rest of a capture under emulation, and show less.
 
 mod conntrack;
+mod iptables;
 mod links;
 mod nftables;
 mod queueing;
@@ -15,7 +16,6 @@ mod xfrm;
 use crate::error::Result;
 use crate::facts::Facts;
 use crate::netlink::{Links, Netlink};
-use crate::read;
 
 const OF_ROUTE: &[&str] = &[
     "pod.link.*",
@@ -41,19 +41,5 @@ pub(crate) fn pod(facts: &mut Facts) -> Result<()> {
     xfrm::pod(&links, facts)?;
     conntrack::pod(&links, facts)?;
     nftables::pod(facts)?;
-    legacy_tables(facts)
-}
-
-/// Which tables of the older iptables the network namespace has.
-fn legacy_tables(facts: &mut Facts) -> Result<()> {
-    for family in ["ip", "ip6", "arp"] {
-        let names = read::text_if_shown(format!("/proc/thread-self/net/{family}_tables_names"))?;
-        let names = names.unwrap_or_default();
-        let mut names: Vec<&str> = names.split_whitespace().collect();
-        names.sort_unstable();
-        if !names.is_empty() {
-            facts.put(format!("pod.iptables.{family}"), names.join(" "));
-        }
-    }
-    Ok(())
+    iptables::pod(facts)
 }
