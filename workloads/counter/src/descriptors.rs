@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
+use crate::proc;
 use crate::witness::{Findings, Witness};
 
 /// Kind and flags of descriptors by number.
@@ -76,7 +77,7 @@ fn kind(target: &str) -> String {
 /// something is opened by its path, and a restored standard stream is opened by `/proc/self/fd`.
 fn flags(number: i32) -> io::Result<String> {
     const LARGE_FILE: i32 = 0o100_000;
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}"))?;
+    let info = proc::text(&format!("/proc/self/fdinfo/{number}"))?;
     let octal = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or_default();
     let flags = i32::from_str_radix(octal.trim(), 8).map_err(io::Error::other)?;
     Ok(format!("{:#o}", flags & !LARGE_FILE))

@@ -1,7 +1,6 @@
 //! Two event counters, a descriptor for signals, and an epoll that watches a few descriptors.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -11,6 +10,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::getpid;
 
+use crate::proc;
 use crate::witness::{Findings, Witness};
 
 const PLAIN: u32 = 7;
@@ -81,7 +81,7 @@ impl Witness for Counters {
 
 /// A value of a descriptor's fdinfo.
 fn line(fd: impl AsFd, name: &str) -> io::Result<Option<String>> {
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd()))?;
+    let info = proc::text(&format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd()))?;
     let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned());
     Ok(info.lines().find_map(value))
 }

@@ -10,6 +10,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd;
 
 use crate::place::Place;
+use crate::proc;
 use crate::sys::process;
 use crate::witness::{Context, Findings, Witness};
 
@@ -101,7 +102,7 @@ impl Witness for Identity {
 fn now() -> io::Result<BTreeMap<String, String>> {
     let mut facts = BTreeMap::new();
     let mut fact = |name: &str, value: String| facts.insert(name.to_owned(), value);
-    let status = fs::read_to_string("/proc/self/status")?;
+    let status = proc::text("/proc/self/status")?;
     for (name, value) in status.lines().filter_map(|line| line.split_once(':')) {
         if STATUS.contains(&name) {
             fact(&name.to_lowercase(), value.trim().to_owned());
@@ -111,7 +112,7 @@ fn now() -> io::Result<BTreeMap<String, String>> {
         fact(&format!("rlimit.{name}"), format!("{:?}", getrlimit(resource)?));
     }
     for file in ["oom_score_adj", "cmdline", "environ", "comm", "personality"] {
-        let value = fs::read(format!("/proc/self/{file}"))?;
+        let value = proc::bytes(&format!("/proc/self/{file}"))?;
         fact(file, String::from_utf8_lossy(&value).trim_end().replace('\0', " "));
     }
     for file in ["cwd", "exe", "root"] {

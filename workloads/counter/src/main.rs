@@ -19,6 +19,7 @@ mod maps;
 mod memory;
 mod pipes;
 mod place;
+mod proc;
 mod signals;
 mod sys;
 mod sysv;
