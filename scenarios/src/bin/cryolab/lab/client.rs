@@ -61,8 +61,10 @@ impl Client {
         stream.set_nonblocking(true).map_err(Exit::lab)?;
         let stream = UnixStream::from_std(stream).map_err(Exit::lab)?;
         let (incoming, mut outgoing) = split(stream);
-        outgoing.send(&ToSupervisor::Hello { protocol: PROTOCOL }).await?;
-        outgoing.send(&ToSupervisor::Ask(request)).await?;
+        // One that is being killed still takes connections for a moment.
+        let died = |_| Exit::lab(gone());
+        outgoing.send(&ToSupervisor::Hello { protocol: PROTOCOL }).await.map_err(died)?;
+        outgoing.send(&ToSupervisor::Ask(request)).await.map_err(died)?;
         Ok(Client { incoming, outgoing })
     }
 
@@ -104,7 +106,8 @@ pub(crate) fn unexpected(reply: &Reply) -> Exit {
 
 pub(crate) fn gone() -> anyhow::Error {
     let log = Home::here().log();
-    anyhow!("the lab has gone; {} may say why", log.display())
+    let log = log.display();
+    anyhow!("the lab has gone ({log} may say why); `cargo xtask lab down` clears what may be left")
 }
 
 /// Why there is no lab to be asked.

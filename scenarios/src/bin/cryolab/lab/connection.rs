@@ -1,6 +1,7 @@
 //! Messages over the lab's socket, on both of its ends.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::marker::PhantomData;
 
 use anyhow::Context as _;
@@ -48,7 +49,11 @@ impl<M: DeserializeOwned> Incoming<M> {
             if let Some(message) = self.complete.pop_front() {
                 return Ok(Some(message));
             }
-            let count = self.reader.read(&mut self.buffer).await.context("read from the lab")?;
+            let count = match self.reader.read(&mut self.buffer).await {
+                // It was killed before it had read what was sent to it.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+                read => read.context("read from the lab")?,
+            };
             if count == 0 {
                 return Ok(None);
             }
