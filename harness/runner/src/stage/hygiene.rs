@@ -12,7 +12,8 @@ use super::phases::last_line;
 use super::{GRACE, NodeName, REQUEST, Stage, Stop, millis, unexpected};
 
 /// Things of a node, a line each, without what lives below the engine's own folder and cgroup.
-/// A frozen cgroup is told wherever it is. `/run/criu.kdat` is what CRIU knows of the kernel.
+/// A frozen cgroup is told wherever it is. `/run/criu.kdat` is what CRIU knows of the kernel;
+/// `/run/mount` and `/run/xtables.lock` are mount(8)'s and iptables' own.
 const THINGS: &str = r#"
 export LC_ALL=C
 awk '$5 !~ "^/run/cryolab/" {
@@ -26,7 +27,8 @@ for kind in ip ip6; do
 done
 find /sys/fs/cgroup -path /sys/fs/cgroup/cryolab -prune -o -type d -printf 'cgroup %p\n'
 grep -lx 1 $(find /sys/fs/cgroup -name cgroup.freeze) | sed 's/^/frozen cgroup /'
-find /run -path /run/cryolab -prune -o -path /run/criu.kdat -o -mindepth 1 -printf 'file %p\n'
+find /run -mindepth 1 '(' -path /run/cryolab -o -path /run/mount ')' -prune -o \
+    -path /run/criu.kdat -o -path /run/xtables.lock -o -printf 'file %p\n'
 find /tmp -maxdepth 1 -name '.criu*' -printf 'file %p\n'
 echo "hostname $(cat /proc/sys/kernel/hostname)"
 ps -e -o pid= -o ppid= -o cgroup= -o args= | awk -v me=$$ '
