@@ -44,12 +44,7 @@ pub(crate) fn carry_out(call: &Call<'_>, request: Request) -> anyhow::Result<Rep
             checkpoint::checkpoint(call, &pod, archive, deadline_ms)
         }
         Request::Restore { archive, deadline_ms } => restore::restore(call, archive, deadline_ms),
-        Request::Give { archive, port, deadline_ms } => {
-            handover::hand_over(call, Order::Give { archive, port, deadline_ms }, deadline_ms)
-        }
-        Request::Take { from, archive, deadline_ms } => {
-            handover::hand_over(call, Order::Take { from, archive, deadline_ms }, deadline_ms)
-        }
+        Request::HandOver { side, deadline_ms } => handover::hand_over(call, side, deadline_ms),
         Request::Capture { pod } => capture::capture(call, Order::Capture { pod }),
         Request::Images { pod, of } => capture::capture(call, Order::Images { pod, of }),
         Request::Pages { pod, wanted } => capture::capture(call, Order::Pages { pod, wanted }),

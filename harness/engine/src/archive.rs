@@ -42,7 +42,7 @@ pub(crate) use pack::pack;
 pub use read::{ArchiveError, show, verify};
 pub(crate) use read::{Opened, open, unpack};
 pub(crate) use tree::unpack as unpack_tree;
-pub(crate) use write::{digest_file, digest_members, flush_folder, write};
+pub(crate) use write::{digest_file, digest_members, flush_folder, folder_of, write};
 
 /// Drops the members that were gathered or unpacked in a work folder; CRIU's logs stay.
 pub(crate) fn forget_members(work: &Path, pod: &PodStatus) -> Result<(), Error> {

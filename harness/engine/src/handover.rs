@@ -17,7 +17,8 @@
 //! Only a file that is called NAME is ever restored. Who gives renames first, so there is never a
 //! NAME on both sides; when `Yours` is lost there is none on either, until the taker, which has all
 //! of it, asks again by its word and is told `Yours` again. Nobody else is: the word stands in the
-//! name of what was given. Until `Thanks` has come the giver keeps its file, so that two nodes of
+//! name of what was given. What was given once is in nobody's way: an archive that is called NAME
+//! later is another one. Until `Thanks` has come the giver keeps its file, so that two nodes of
 //! which one is lost still have one whole archive between them.
 
 use std::fmt::Debug;
@@ -25,11 +26,10 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use model::Digest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::archive::{Member, digest_file, flush_folder};
+use crate::archive::{Member, digest_file, flush_folder, folder_of};
 use crate::error::{About, Error};
 use crate::watch::Watch;
 
@@ -43,9 +43,9 @@ const PIECE: usize = 256 << 10;
 #[derive(Debug, Serialize, Deserialize)]
 enum FromTaker {
     /// Give me the archive; or, where I have all of it, say that it is mine.
-    Ask { word: String, have: Option<Content> },
+    Ask { word: String, have: Option<Member> },
     /// This has arrived and is flushed.
-    Have { content: Content },
+    Have { content: Member },
     /// It is called NAME now.
     Thanks,
 }
@@ -57,27 +57,11 @@ enum FromGiver {
     Archive { bytes: u64 },
     /// What you have is yours: it is not restored here any more.
     Yours,
-    /// You get nothing.
-    Other { why: String },
+    /// The archive of this name is here, and is not what you have: that was never given.
+    Other,
+    /// There is no archive of this name here for you.
+    Nothing,
 }
-
-/// Which archive it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Content {
-    bytes: u64,
-    xxh64: Digest,
-}
-
-impl From<Member> for Content {
-    fn from(Member { bytes, xxh64 }: Member) -> Self {
-        Content { bytes, xxh64 }
-    }
-}
-
-/// The other node's end of a connection, with the time limits of whoever made it.
-pub trait Peer: Read + Write {}
-
-impl<T: Read + Write> Peer for T {}
 
 /// How far giving came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,17 +86,17 @@ fn beside(archive: &Path, what: &str, word: &str) -> PathBuf {
     archive.with_file_name(name)
 }
 
-/// The word in the name of a file beside the archive, if there is such a file.
-fn word_of(archive: &Path, what: &str) -> Result<Option<String>, Error> {
-    let folder = archive.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let head = beside(Path::new(archive.file_name().unwrap_or_default()), what, "");
+/// The archive that has arrived and was not claimed yet, with its word, if there is one.
+fn arrived(archive: &Path) -> Result<Option<(String, PathBuf)>, Error> {
+    let folder = folder_of(archive);
+    let head = beside(Path::new(archive.file_name().unwrap_or_default()), ARRIVING, "");
     let head = head.to_string_lossy();
     for entry in fs_err::read_dir(folder).about("list", folder)? {
-        let name = entry.about("list", folder)?.file_name();
+        let entry = entry.about("list", folder)?;
+        let name = entry.file_name();
         let word = name.to_str().and_then(|name| name.strip_prefix(&*head));
         if let Some(word) = word.filter(|word| is_word(word)) {
-            return Ok(Some(word.to_owned()));
+            return Ok(Some((word.to_owned(), entry.path())));
         }
     }
     Ok(None)
@@ -130,31 +114,22 @@ fn draw_word() -> Result<String, Error> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Whether an archive was given away, and nobody has thanked for it.
-///
-/// # Errors
-/// When its folder cannot be read.
-pub fn is_given(archive: &Path) -> Result<bool, Error> {
-    Ok(word_of(archive, GIVEN)?.is_some())
-}
-
 /// Serves one taker. Steps: `send`, `give` (the archive is the taker's when that is done), `forget`.
 ///
 /// # Errors
 /// What failed. As long as there is a file called `archive`, it is ours.
-pub fn give(archive: &Path, peer: impl Peer, watch: &mut dyn Watch) -> Result<Gave, Error> {
+pub fn give(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> Result<Gave, Error> {
     let mut talk = Talk::with(peer);
     let (word, have) = match talk.hear("the taker's question")? {
         FromTaker::Ask { word, have } if is_word(&word) => (word, have),
         said => return Err(out_of_place(&said)),
     };
     let given = beside(archive, GIVEN, &word);
-    let had_been_given = match word_of(archive, GIVEN)? {
-        Some(owner) if owner != word || have.is_none() => {
-            return Err(talk.refuse(archive, "it has been given away".to_owned()));
-        }
-        owner => owner.is_some(),
-    };
+    let is_given = have.is_some() && given.exists();
+    if !is_given && !archive.exists() {
+        talk.say(&FromGiver::Nothing)?;
+        return Err(refused(archive, "give", "it is not here, or was given to another node"));
+    }
     let have = match have {
         Some(have) => have,
         None => {
@@ -166,13 +141,12 @@ pub fn give(archive: &Path, peer: impl Peer, watch: &mut dyn Watch) -> Result<Ga
             }
         }
     };
-    let content = Content::from(digest_file(if had_been_given { &given } else { archive })?);
-    if have != content {
-        let why = format!("{have:?} has arrived, and not {content:?}");
-        return Err(talk.refuse(archive, why));
+    if have != digest_file(if is_given { &given } else { archive })? {
+        talk.say(&FromGiver::Other)?;
+        return Err(refused(archive, "give", "what the taker has is another archive"));
     }
     watch.step("give");
-    if !had_been_given {
+    if !is_given {
         fs_err::rename(archive, &given).about("rename", archive)?;
         flush_folder(archive)?;
     }
@@ -191,13 +165,16 @@ pub fn give(archive: &Path, peer: impl Peer, watch: &mut dyn Watch) -> Result<Ga
 /// called again, and goes on from what has arrived as a whole.
 ///
 /// # Errors
-/// What failed. As long as there is no file called `archive`, it is not ours.
-pub fn take(archive: &Path, peer: impl Peer, watch: &mut dyn Watch) -> Result<u64, Error> {
+/// What failed, or that there is a file called `archive` before: that is an archive of our own.
+/// As long as there is none, the giver's is not ours.
+pub fn take(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> Result<u64, Error> {
+    if archive.exists() {
+        return Err(refused(archive, "take", "there is an archive of this name already"));
+    }
     let mut talk = Talk::with(peer);
-    let (arriving, content) = match word_of(archive, ARRIVING)? {
-        Some(word) => {
-            let arriving = beside(archive, ARRIVING, &word);
-            let content = Content::from(digest_file(&arriving)?);
+    let (arriving, content) = match arrived(archive)? {
+        Some((word, arriving)) => {
+            let content = digest_file(&arriving)?;
             talk.say(&FromTaker::Ask { word, have: Some(content.clone()) })?;
             (arriving, content)
         }
@@ -213,10 +190,12 @@ pub fn take(archive: &Path, peer: impl Peer, watch: &mut dyn Watch) -> Result<u6
     };
     match talk.hear("that it is ours")? {
         FromGiver::Yours => {}
-        FromGiver::Other { why } => {
+        FromGiver::Other => {
             fs_err::remove_file(&arriving).about("remove", &arriving)?;
-            return Err(refused(archive, "take", why));
+            return Err(refused(archive, "take", "the giver has another archive by now"));
         }
+        // Nobody else may have what has arrived: it stays.
+        FromGiver::Nothing => return Err(nothing(archive)),
         said @ FromGiver::Archive { .. } => return Err(out_of_place(&said)),
     }
     watch.step("claim");
@@ -227,34 +206,35 @@ pub fn take(archive: &Path, peer: impl Peer, watch: &mut dyn Watch) -> Result<u6
     Ok(content.bytes)
 }
 
-/// Receives a file, which has its name when it is whole and flushed.
-fn receive(talk: &mut Talk<impl Peer>, archive: &Path, arriving: &Path) -> Result<Content, Error> {
+/// Receives a file, which has its name when it is whole and flushed; nothing stays otherwise.
+fn receive(
+    talk: &mut Talk<impl Read + Write>,
+    archive: &Path,
+    arriving: &Path,
+) -> Result<Member, Error> {
     let bytes = match talk.hear("the archive")? {
         FromGiver::Archive { bytes } => bytes,
-        FromGiver::Other { why } => return Err(refused(archive, "take", why)),
-        said @ FromGiver::Yours => return Err(out_of_place(&said)),
+        FromGiver::Nothing => return Err(nothing(archive)),
+        said => return Err(out_of_place(&said)),
     };
     let partial = beside(archive, ".partial", "");
-    let mut file = File::create(&partial).about("create", &partial)?;
-    let copied = io::copy(&mut talk.peer.by_ref().take(bytes), &mut file);
-    let copied = copied.about("receive", &partial)?;
-    if copied != bytes {
-        let why = format!("{} bytes of {bytes} are missing", bytes - copied);
-        return Err(io::Error::new(ErrorKind::UnexpectedEof, why)).about("receive", &partial);
+    let received = talk.receive_file(bytes, &partial).and_then(|()| digest_file(&partial));
+    if received.is_err() {
+        // The first failure is the one to tell.
+        let _ = fs_err::remove_file(&partial);
     }
-    file.sync_all().about("flush", &partial)?;
-    let content = Content::from(digest_file(&partial)?);
+    let content = received?;
     fs_err::rename(&partial, arriving).about("rename", &partial)?;
     flush_folder(archive)?;
     Ok(content)
 }
 
 /// Messages, one a line, and bytes.
-struct Talk<P: Peer> {
+struct Talk<P> {
     peer: BufReader<P>,
 }
 
-impl<P: Peer> Talk<P> {
+impl<P: Read + Write> Talk<P> {
     fn with(peer: P) -> Self {
         Talk { peer: BufReader::with_capacity(PIECE, peer) }
     }
@@ -284,18 +264,25 @@ impl<P: Peer> Talk<P> {
         sent.and_then(|_| self.peer.get_mut().flush()).about_peer("send the archive to")
     }
 
-    /// Tells the taker that it gets nothing, and why.
-    fn refuse(&mut self, archive: &Path, why: String) -> Error {
-        match self.say(&FromGiver::Other { why: why.clone() }) {
-            Ok(()) => refused(archive, "give", why),
-            Err(error) => error,
+    fn receive_file(&mut self, bytes: u64, path: &Path) -> Result<(), Error> {
+        let mut file = File::create(path).about("create", path)?;
+        let copied = io::copy(&mut self.peer.by_ref().take(bytes), &mut file);
+        let copied = copied.about("receive", path)?;
+        if copied != bytes {
+            let why = format!("{} bytes of {bytes} are missing", bytes - copied);
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, why)).about("receive", path);
         }
+        file.sync_all().about("flush", path)
     }
 }
 
-fn refused(archive: &Path, action: &'static str, why: String) -> Error {
+fn refused(archive: &Path, action: &'static str, why: &str) -> Error {
     let source = io::Error::new(ErrorKind::InvalidData, why);
     Error::File { action, path: archive.to_owned(), source }
+}
+
+fn nothing(archive: &Path) -> Error {
+    refused(archive, "take", "the giver does not have it, or has given it to another node")
 }
 
 fn out_of_place(said: &impl Debug) -> Error {

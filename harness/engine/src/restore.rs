@@ -88,10 +88,10 @@ fn check_origin(opened: &Opened) -> Result<(), ArchiveError> {
 fn check_space(opened: &Opened, folder: &Path) -> Result<(), Error> {
     let space = nix::sys::statvfs::statvfs(folder).about("look at", folder)?;
     let free = space.blocks_available().saturating_mul(space.fragment_size());
-    if opened.bytes() <= free {
+    if opened.manifest.bytes() <= free {
         return Ok(());
     }
-    let why = format!("{} bytes to unpack, {free} bytes free", opened.bytes());
+    let why = format!("{} bytes to unpack, {free} bytes free", opened.manifest.bytes());
     Err(std::io::Error::new(std::io::ErrorKind::StorageFull, why)).about("unpack into", folder)
 }
 

@@ -6,16 +6,17 @@
 //! Bulk data crosses in chunks of at most [`CHUNK_BYTES`].
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 mod failure;
+mod handover;
 mod identity;
 mod pages;
 
 pub use failure::{Cause, Failure};
+pub use handover::{GIVING_PORT, HandOver};
 pub use identity::{Card, Identity, KnownHost};
 pub use pages::{FoundPage, MOST_PAGES, PageBytes, WantedPage};
 
@@ -34,9 +35,6 @@ pub const CHUNK_BYTES: usize = 128 << 10;
 /// Most bytes of a program's standard output, and of its standard error, in an answer: both and
 /// the rest of the answer fit into one frame.
 pub const OUTPUT_BYTES: usize = 126 << 10;
-
-/// Where a node gives archives away.
-pub const GIVING_PORT: u16 = 7_077;
 
 /// Bytes of standard input that may be under way to a program before it has taken any.
 pub const INPUT_BYTES: u32 = 256 << 10;
@@ -249,23 +247,12 @@ pub enum Request {
         /// The engine's own deadline for the whole operation.
         deadline_ms: u64,
     },
-    /// Let another node take an archive, by the engine's hand-over. Tells its steps, `listen` when
-    /// a taker may come. Answered by [`Reply::Gave`].
-    Give {
-        /// The archive.
-        archive: PathBuf,
-        /// The TCP port on which takers are waited for.
-        port: u16,
-        /// How long a taker is waited for.
-        deadline_ms: u64,
-    },
-    /// Take an archive from another node. Tells steps. Answered by [`Reply::Took`].
-    Take {
-        /// Where the other node waits.
-        from: SocketAddr,
-        /// What the archive is called here.
-        archive: PathBuf,
-        /// How long it is tried.
+    /// Move an archive between two nodes, by the engine's hand-over. Tells its steps. Answered by
+    /// [`Reply::Gave`] or [`Reply::Took`].
+    HandOver {
+        /// This node's side of it.
+        side: HandOver,
+        /// How long the other node is waited for.
         deadline_ms: u64,
     },
     /// Observe a frozen pod. [`Event::Looked`] comes as soon as the pod may go on; the chunks of
@@ -436,12 +423,12 @@ pub enum Reply {
     Checkpoint(CheckpointReport),
     /// See [`Request::Restore`].
     Restore(RestoreReport),
-    /// See [`Request::Give`]: the archive is not this node's any more.
+    /// See [`HandOver::Give`]: the archive is not this node's any more.
     Gave {
         /// Whether the taker has said that it knows.
         thanked: bool,
     },
-    /// See [`Request::Take`].
+    /// See [`HandOver::Take`].
     Took {
         /// Length of the archive.
         bytes: u64,

@@ -206,6 +206,12 @@ pub(crate) fn brief(value: &str) -> String {
     }
 }
 
+/// What somebody says who is not trusted with the terminal, on one line.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { '.' } else { char }).collect()
+}
+
 /// A value as a comparison words it.
 pub(crate) fn value_in_words(value: &Value) -> String {
     match value {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use model::frame::{Decoder, encode};
 use model::message::{
-    CHUNK_BYTES, Decision, Event, Hello, Input, PROTOCOL, Place, Reply, Request, RequestId, ToGuest,
+    CHUNK_BYTES, Decision, Event, HandOver, Hello, Input, PROTOCOL, Place, Reply, Request,
+    RequestId, ToGuest,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -374,8 +375,7 @@ fn own_deadline(request: &mut Request) -> Option<&mut u64> {
         | Request::AwaitReady { deadline_ms, .. }
         | Request::Checkpoint { deadline_ms, .. }
         | Request::Restore { deadline_ms, .. }
-        | Request::Give { deadline_ms, .. }
-        | Request::Take { deadline_ms, .. }
+        | Request::HandOver { deadline_ms, .. }
         | Request::Stop { deadline_ms, .. } => Some(deadline_ms),
         _ => None,
     }
@@ -396,8 +396,12 @@ fn describe(request: &Request) -> String {
         Request::AwaitReady { pod, container, .. } => format!("wait for {pod}/{container}"),
         Request::Checkpoint { pod, .. } => format!("checkpoint of pod {pod}"),
         Request::Restore { archive, .. } => format!("restore of {}", archive.display()),
-        Request::Give { archive, .. } => format!("giving {} away", archive.display()),
-        Request::Take { from, .. } => format!("taking an archive from {from}"),
+        Request::HandOver { side: HandOver::Give { archive, .. }, .. } => {
+            format!("giving {} away", archive.display())
+        }
+        Request::HandOver { side: HandOver::Take { from, .. }, .. } => {
+            format!("taking an archive from {from}")
+        }
         Request::Capture { pod } => format!("capture of pod {pod}"),
         Request::Images { pod, .. } => format!("images of pod {pod}"),
         Request::Pages { pod, .. } => format!("pages of pod {pod}"),

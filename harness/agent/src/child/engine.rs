@@ -77,17 +77,14 @@ impl Agent {
                 Ok(Reply::Checkpoint(engine.checkpoint(&pod, &archive, deadline, self)?))
             }
             Order::Restore { archive, deadline_ms } => self.restore(engine, &archive, deadline_ms),
-            Order::Give { archive, port, deadline_ms } => {
-                handover::give(self, &archive, port, Duration::from_millis(deadline_ms))
-            }
-            Order::Take { from, archive, deadline_ms } => {
-                handover::take(self, &archive, from, Duration::from_millis(deadline_ms))
+            Order::HandOver { side, deadline_ms } => {
+                handover::hand_over(self, side, Duration::from_millis(deadline_ms))
             }
             Order::Capture { pod } => {
                 let seen = state::observe(&engine.status(&pod)?)?;
                 let packed = in_file(&seen)?;
                 self.say(&FromEngine::Event(Event::Looked))?;
-                self.hand_over(&packed)
+                self.show(&packed)
             }
             Order::Images { pod, of } => self.tell(&images(engine, &pod, of)?),
             Order::Pages { pod, wanted } => self.tell(&pages(engine, &pod, &wanted)?),
@@ -136,12 +133,13 @@ impl Agent {
         }
     }
 
+    /// Gives the agent what was seen.
     fn tell(&self, seen: &impl Serialize) -> anyhow::Result<Reply> {
-        self.hand_over(&in_file(seen)?)
+        self.show(&in_file(seen)?)
     }
 
-    /// Gives the agent what was seen.
-    fn hand_over(&self, seen: &File) -> anyhow::Result<Reply> {
+    /// Gives the agent a file with what was seen.
+    fn show(&self, seen: &File) -> anyhow::Result<Reply> {
         self.socket.send(&FromEngine::Seen, &[seen.as_fd()])?;
         Ok(Reply::Done)
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use engine::Watch;
 use engine::handover::{self, Gave};
-use model::message::Reply;
+use model::message::{HandOver, Reply};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::engine::Agent;
@@ -20,17 +20,24 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// Between two tries to reach a node that does not listen.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves takers until one has thanked. Tells the step `listen` when it can be reached.
-pub(super) fn give(
+/// Carries out one side.
+pub(super) fn hand_over(
     agent: &mut Agent,
-    archive: &Path,
-    port: u16,
+    side: HandOver,
     deadline: Duration,
 ) -> anyhow::Result<Reply> {
+    match side {
+        HandOver::Give { archive, port } => give(agent, &archive, port, deadline),
+        HandOver::Take { from, archive } => take(agent, &archive, from, deadline),
+    }
+}
+
+/// Serves takers until one has thanked. Tells the step `listen` when it can be reached.
+fn give(agent: &mut Agent, archive: &Path, port: u16, deadline: Duration) -> anyhow::Result<Reply> {
     let until = Instant::now() + deadline;
     let listener = TcpListener::bind(("0.0.0.0", port)).context("cannot listen for a taker")?;
     agent.step("listen");
-    let mut trouble = None;
+    let (mut is_given, mut trouble) = (false, None);
     while let Some(left) = left(until) {
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         if poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
@@ -39,21 +46,19 @@ pub(super) fn give(
         let (stream, _) = listener.accept().context("cannot listen for a taker")?;
         match handover::give(archive, patient(stream)?, agent) {
             Ok(Gave::Thanked) => return Ok(Reply::Gave { thanked: true }),
-            Ok(Gave::Given) => {}
+            Ok(Gave::Given) => is_given = true,
             Err(error) => trouble = Some(anyhow::Error::from(error)),
         }
     }
-    if handover::is_given(archive)? {
-        return Ok(Reply::Gave { thanked: false });
-    }
     match trouble {
+        _ if is_given => Ok(Reply::Gave { thanked: false }),
         Some(error) => Err(error.context(format!("nobody took the archive within {deadline:?}"))),
         None => bail!("nobody came for the archive within {deadline:?}"),
     }
 }
 
 /// Takes an archive from the node at an address.
-pub(super) fn take(
+fn take(
     agent: &mut Agent,
     archive: &Path,
     address: SocketAddr,

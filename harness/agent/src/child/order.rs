@@ -1,10 +1,9 @@
 //! What agent and engine child say to each other. Both are the same binary: there is no version.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use model::message::{Decision, Event, Failure, ImagesOf, Reply, WantedPage};
+use model::message::{Decision, Event, Failure, HandOver, ImagesOf, Reply, WantedPage};
 use model::pod::PodSpec;
 use serde::{Deserialize, Serialize};
 
@@ -36,22 +35,11 @@ pub(crate) enum Order {
         /// For the whole operation.
         deadline_ms: u64,
     },
-    /// Let another node take an archive.
-    Give {
-        /// The archive.
-        archive: PathBuf,
-        /// Where takers are waited for.
-        port: u16,
-        /// How long.
-        deadline_ms: u64,
-    },
-    /// Take an archive from another node.
-    Take {
-        /// Where the other node waits.
-        from: SocketAddr,
-        /// What the archive is called here.
-        archive: PathBuf,
-        /// How long it is tried.
+    /// Move an archive between two nodes.
+    HandOver {
+        /// This node's side of it.
+        side: HandOver,
+        /// How long the other node is waited for.
         deadline_ms: u64,
     },
     /// Capture a frozen pod.

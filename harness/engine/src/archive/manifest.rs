@@ -33,6 +33,14 @@ pub struct Manifest {
     pub members: BTreeMap<String, Member>,
 }
 
+impl Manifest {
+    /// Bytes of all members.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.members.values().fold(0, |sum, member| sum.saturating_add(member.bytes))
+    }
+}
+
 /// The node on which a checkpoint was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {

@@ -172,11 +172,6 @@ fn check(manifest: &Manifest) -> Result<(), ArchiveError> {
 }
 
 impl Opened {
-    /// Bytes of all members.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.manifest.members.values().fold(0, |sum, member| sum.saturating_add(member.bytes))
-    }
-
     /// Reads all members into what `make` gives for each, and checks them.
     fn members<W: Write>(
         mut self,

@@ -60,6 +60,7 @@ struct Nodes {
 
 const CONTENT: &[u8] = b"all of a pod, and nothing but it";
 const WHOLE: usize = usize::MAX;
+const WORD_OF_ANOTHER: &str = "0123456789abcdef0123456789abcdef";
 
 impl Nodes {
     fn new() -> Nodes {
@@ -116,21 +117,54 @@ fn what_was_given_to_one_is_given_to_nobody_else() {
     let passed = announced.expect("JSON").len() + 1 + CONTENT.len();
     let (gave, took) = nodes.talk([passed, WHOLE]);
     assert_eq!(gave.expect("given"), Gave::Given);
-    assert!(took.is_err() && is_given(&nodes.giver).expect("listed"));
+    assert!(took.is_err());
     assert_eq!(nodes.owners(), 0, "neither may restore it before the word has come");
+    let taker = nodes.taker.clone();
     let third = nodes.giver.with_file_name("third.tar.zst");
     let stranger = Nodes { taker: third.clone(), ..nodes };
     let (gave, took) = stranger.talk([WHOLE; 2]);
-    assert!(gave.expect_err("refused").to_string().contains("given away"));
-    assert!(took.expect_err("refused").to_string().contains("given away"));
+    assert!(gave.expect_err("refused").to_string().contains("given to another"));
+    assert!(took.expect_err("refused").to_string().contains("given it to another"));
     assert!(!third.exists());
+    let second = Nodes { taker: taker.clone(), ..stranger };
+    assert_eq!(second.talk([WHOLE; 2]).1.expect("told again"), CONTENT.len() as u64);
+    assert_eq!(fs_err::read(&taker).expect("an archive"), CONTENT);
+}
+
+#[test]
+fn a_later_archive_is_not_taken_for_one_that_was_given_before() {
+    let nodes = Nodes::new();
+    let before = beside(&nodes.giver, GIVEN, WORD_OF_ANOTHER);
+    fs_err::write(&before, b"the archive of last week").expect("written");
+    assert_eq!(nodes.talk([WHOLE; 2]).0.expect("given"), Gave::Thanked);
+    assert_eq!(fs_err::read(&nodes.taker).expect("an archive"), CONTENT);
+    assert!(before.exists(), "nobody has thanked for that one");
+}
+
+#[test]
+fn an_archive_of_ones_own_is_not_written_over() {
+    let nodes = Nodes::new();
+    fs_err::write(&nodes.taker, b"of our own").expect("written");
+    let (gave, took) = nodes.talk([WHOLE; 2]);
+    assert!(gave.is_err());
+    assert!(took.expect_err("refused").to_string().contains("already"));
+    assert_eq!(fs_err::read(&nodes.taker).expect("an archive"), b"of our own");
+}
+
+#[test]
+fn what_a_giver_knows_nothing_of_is_kept() {
+    let nodes = Nodes::new();
+    fs_err::remove_file(&nodes.giver).expect("lost");
+    let arrived = beside(&nodes.taker, ARRIVING, WORD_OF_ANOTHER);
+    fs_err::write(&arrived, CONTENT).expect("written");
+    assert!(nodes.talk([WHOLE; 2]).1.is_err());
+    assert!(arrived.exists(), "it may be the last one");
 }
 
 #[test]
 fn another_archive_than_the_one_that_arrived_is_not_ours() {
     let nodes = Nodes::new();
-    let word = "0123456789abcdef0123456789abcdef";
-    let arrived = beside(&nodes.taker, ARRIVING, word);
+    let arrived = beside(&nodes.taker, ARRIVING, WORD_OF_ANOTHER);
     fs_err::write(&arrived, b"what arrived yesterday").expect("written");
     let (gave, took) = nodes.talk([WHOLE; 2]);
     assert!(gave.is_err() && took.is_err());
@@ -174,5 +208,6 @@ proptest! {
         }
         prop_assert_eq!(nodes.owners(), 1);
         prop_assert_eq!(fs_err::read(&nodes.taker).expect("an archive"), CONTENT);
+        prop_assert_eq!(nodes.names(&nodes.taker), ["pod.tar.zst"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use model::message::{Event as GuestEvent, GIVING_PORT, Reply, Request};
+use model::message::{Event as GuestEvent, GIVING_PORT, HandOver, Reply, Request};
 use tokio::time::Instant;
 use vm::Operation;
 
@@ -22,11 +22,13 @@ impl Stage {
         let address = self.address(from)?;
         let before = self.carried(from, to)?;
         let (archive, deadline_ms) = (PathBuf::from(ARCHIVE), millis(OPERATION));
-        let give = Request::Give { archive: archive.clone(), port: GIVING_PORT, deadline_ms };
+        let give = HandOver::Give { archive: archive.clone(), port: GIVING_PORT };
+        let give = Request::HandOver { side: give, deadline_ms };
         let mut gives = self.guest(from)?.begin(give, OPERATION + GRACE).await?;
         // Whoever comes before it listens is turned away.
         self.step_of(&mut gives).await?;
-        let take = Request::Take { from: address, archive, deadline_ms };
+        let take = HandOver::Take { from: address, archive };
+        let take = Request::HandOver { side: take, deadline_ms };
         let mut takes = self.guest(to)?.begin(take, OPERATION + GRACE).await?;
         let ((), ()) = tokio::try_join!(self.steps_of(&mut gives), self.steps_of(&mut takes))?;
         match gives.finish()? {

@@ -10,28 +10,33 @@ use vm::Guest;
 
 use super::phases::last_line;
 use super::{GRACE, NodeName, REQUEST, Stage, Stop, millis, unexpected};
+use crate::verdict::plain;
 
 /// Things of a node, a line each, without what lives below the engine's own folder and cgroup.
 /// A frozen cgroup is told wherever it is. `/run/criu.kdat` is what CRIU knows of the kernel;
 /// `/run/mount` and `/run/xtables.lock` are mount(8)'s and iptables' own.
 const THINGS: &str = r#"
+set -e
 export LC_ALL=C
 awk '$5 !~ "^/run/cryolab/" {
     for (dash = 7; $dash != "-"; dash++);
     options = $(dash + 1) == "cgroup2" ? " " $6 " " $(dash + 3) : ""
     print "mount " $5 " (" $(dash + 1) ")" options
 }' /proc/self/mountinfo
-nft list tables | sed 's/^/nft /'
+tables=$(nft list tables)
+[ -z "$tables" ] || echo "$tables" | sed 's/^/nft /'
 for kind in ip ip6; do
-    if [ -e /proc/net/${kind}_tables_names ]; then sed "s/^/$kind table /" /proc/net/${kind}_tables_names; fi
+    names=/proc/net/${kind}_tables_names
+    [ ! -e $names ] || sed "s/^/$kind table /" $names
 done
-find /sys/fs/cgroup -path /sys/fs/cgroup/cryolab -prune -o -type d -printf 'cgroup %p\n'
-grep -lx 1 $(find /sys/fs/cgroup -name cgroup.freeze) | sed 's/^/frozen cgroup /'
-find /run -mindepth 1 '(' -path /run/cryolab -o -path /run/mount ')' -prune -o \
+find /sys/fs/cgroup -ignore_readdir_race -path /sys/fs/cgroup/cryolab -prune -o -type d -printf 'cgroup %p\n'
+find /sys/fs/cgroup -ignore_readdir_race -name cgroup.freeze -exec grep -qx 1 {} ';' -printf 'frozen cgroup %h\n'
+find /run -ignore_readdir_race -mindepth 1 '(' -path /run/cryolab -o -path /run/mount ')' -prune -o \
     -path /run/criu.kdat -o -path /run/xtables.lock -o -printf 'file %p\n'
-find /tmp -maxdepth 1 -name '.criu*' -printf 'file %p\n'
+find /tmp -ignore_readdir_race -maxdepth 1 -name '.criu*' -printf 'file %p\n'
 echo "hostname $(cat /proc/sys/kernel/hostname)"
-ps -e -o pid= -o ppid= -o cgroup= -o args= | awk -v me=$$ '
+processes=$(ps -e -o pid= -o ppid= -o cgroup= -o args=)
+echo "$processes" | awk -v me=$$ '
     $1 != me && $2 != me && $3 !~ "/cryolab/" && $4 !~ /^\[/ && $4 != "/proc/self/exe" {
         $1 = $2 = $3 = ""
         sub(/^ +/, "")
@@ -98,11 +103,6 @@ async fn things(guest: &Guest) -> Result<BTreeSet<String>, Stop> {
         }
         other => Err(unexpected("looking at what is on a node", &other)),
     }
-}
-
-/// A line of a guest, which is not trusted with the terminal.
-fn plain(line: &str) -> String {
-    line.chars().map(|char| if char.is_control() { '.' } else { char }).collect()
 }
 
 fn in_words(name: NodeName, left: &[String]) -> String {

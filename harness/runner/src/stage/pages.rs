@@ -12,7 +12,7 @@ use state::{DifferingPage, Page};
 use tokio::time::Instant;
 
 use super::{GRACE, NodeName, REQUEST, Stage, Stop};
-use crate::verdict::{Difference, PageBytes};
+use crate::verdict::{Difference, PageBytes, plain};
 
 /// Bytes of a page.
 const PAGE_BYTES: usize = 4096;
@@ -148,7 +148,7 @@ fn known(
 
 /// What a guest says, on one line of bounded length.
 fn word(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '.' } else { char }).take(WORD).collect()
+    plain(text).chars().take(WORD).collect()
 }
 
 #[cfg(test)]

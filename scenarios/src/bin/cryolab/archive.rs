@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use engine::archive::{self, ArchiveError, Manifest};
+use runner::verdict::plain;
 
 use crate::arguments::ArchiveCommand;
 use crate::print;
@@ -28,7 +29,7 @@ pub(crate) fn run(wanted: &ArchiveCommand) -> Result<u8, Exit> {
         }
         ArchiveCommand::Verify { file } => {
             let manifest = read(file, archive::verify)?;
-            let (members, bytes) = (manifest.members.len(), bytes(&manifest));
+            let (members, bytes) = (manifest.members.len(), manifest.bytes());
             let name = file.display();
             print(&format!("{name}: whole: {members} members, {bytes} bytes\n"))?;
         }
@@ -48,10 +49,6 @@ fn read(file: &Path, how: fn(&Path) -> Result<Manifest, ArchiveError>) -> Result
 fn is_no_file(error: &io::Error) -> bool {
     use ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
     [NotFound, PermissionDenied, IsADirectory, NotADirectory].contains(&error.kind())
-}
-
-fn bytes(manifest: &Manifest) -> u64 {
-    manifest.members.values().fold(0, |sum, member| sum.saturating_add(member.bytes))
 }
 
 /// A manifest for people. Its texts come from whoever made the archive.
@@ -80,14 +77,9 @@ impl Display for Shown<'_> {
         writeln!(
             f,
             "{:>14}  in all, by the manifest: `archive verify` checks each",
-            bytes(manifest)
+            manifest.bytes()
         )
     }
-}
-
-/// On one line, and without what a terminal would take for an order.
-fn plain(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '.' } else { char }).collect()
 }
 
 #[cfg(test)]

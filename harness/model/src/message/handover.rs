@@ -1,0 +1,28 @@
+//! Moving an archive between two nodes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a node gives archives away.
+pub const GIVING_PORT: u16 = 7_077;
+
+/// A node's side of a hand-over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HandOver {
+    /// Let another node take an archive. The step `listen` is told when it may come.
+    Give {
+        /// The archive.
+        archive: PathBuf,
+        /// The TCP port on which takers are waited for.
+        port: u16,
+    },
+    /// Take an archive from another node.
+    Take {
+        /// Where the other node waits.
+        from: SocketAddr,
+        /// What the archive is called here.
+        archive: PathBuf,
+    },
+}
