@@ -29,5 +29,5 @@ pub async fn judge(stage: &mut Stage, node: NodeName) -> Result<(), Stop> {
     // The workload proves itself when nobody asks it for anything else.
     stage.outside().await?;
     stage.prove(node).await?;
-    stage.is_clean().await
+    stage.check_hygiene().await
 }

@@ -64,11 +64,12 @@ impl Stage {
         Ok(())
     }
 
-    /// Looks whether the nodes that run are as they were when they started.
+    /// Looks whether the nodes that run are as they were when they started, for a while where
+    /// processes are still ending.
     ///
     /// # Errors
     /// What was left on one of them, by name.
-    pub async fn is_clean(&mut self) -> Result<(), Stop> {
+    pub async fn check_hygiene(&mut self) -> Result<(), Stop> {
         let until = Instant::now() + self.on_host(ENDING);
         for (name, before) in &self.things {
             let Ok(guest) = self.guest(*name) else { continue };
