@@ -11,6 +11,7 @@ mod panic;
 mod prepare;
 mod put;
 mod ready;
+mod remove;
 mod restore;
 mod run;
 pub(crate) mod shutdown;
@@ -40,10 +41,13 @@ pub(crate) fn carry_out(call: &Call<'_>, request: Request) -> anyhow::Result<Rep
             let container = call.node.pods.container(&pod, &container)?;
             ready::await_ready(call, &container, &ready, Duration::from_millis(deadline_ms))
         }
-        Request::Checkpoint { pod, archive, deadline_ms } => {
-            checkpoint::checkpoint(call, &pod, archive, deadline_ms)
+        Request::Checkpoint { pod, archive, afterwards, deadline_ms } => {
+            checkpoint::checkpoint(call, &pod, archive, afterwards, deadline_ms)
         }
-        Request::Restore { archive, deadline_ms } => restore::restore(call, archive, deadline_ms),
+        Request::Restore { archive, identity, deadline_ms } => {
+            restore::restore(call, archive, identity, deadline_ms)
+        }
+        Request::Remove { pod } => remove::remove(call, pod),
         Request::HandOver { side, deadline_ms } => handover::hand_over(call, side, deadline_ms),
         Request::Capture { pod } => capture::capture(call, Order::Capture { pod }),
         Request::Images { pod, of } => capture::capture(call, Order::Images { pod, of }),

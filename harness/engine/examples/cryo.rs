@@ -23,7 +23,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use engine::{Engine, EngineConfig, LinuxHost, PhaseReached, StdioSet, Watch};
 use model::Phase;
-use model::message::{Decision, Failure};
+use model::message::{Afterwards, Decision, Failure};
 use model::pod::PodSpec;
 use serde::Serialize;
 
@@ -44,6 +44,7 @@ fn main() -> anyhow::Result<()> {
         ["checkpoint", pod, archive] => print(&told(engine.checkpoint(
             pod,
             Path::new(archive),
+            Afterwards::Remove,
             deadline(),
             &mut Teller::default(),
         ))?),
@@ -51,6 +52,7 @@ fn main() -> anyhow::Result<()> {
             let streams = StdioSet::default();
             print(&told(engine.restore(
                 Path::new(archive),
+                None,
                 deadline(),
                 streams,
                 &mut Teller::default(),
@@ -170,9 +172,15 @@ fn cycle(engine: &Engine, spec: &PodSpec, archive: &Path) -> anyhow::Result<()> 
         ends.ask("before")?;
     }
     let mut teller = Teller { waiting: ends };
-    print(&told(engine.checkpoint(&spec.name, archive, deadline(), &mut teller))?)?;
+    print(&told(engine.checkpoint(
+        &spec.name,
+        archive,
+        Afterwards::Remove,
+        deadline(),
+        &mut teller,
+    ))?)?;
     let (streams, mut ends) = pipes(spec)?;
-    print(&told(engine.restore(archive, deadline(), streams, &mut Teller::default()))?)?;
+    print(&told(engine.restore(archive, None, deadline(), streams, &mut Teller::default()))?)?;
     for ends in &mut ends {
         ends.hear("had waiting")?;
         ends.ask("after")?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::Phase;
-use model::message::CheckpointReport;
+use model::message::{Afterwards, CheckpointReport};
 use model::pod::PodStatus;
 
 use crate::archive::{self, ContainerRecord, Manifest, Origin};
@@ -17,13 +17,13 @@ use crate::engine::Engine;
 use crate::error::{About, Error};
 use crate::store::{Places, Record};
 use crate::watch::{Progress, Watch};
-use crate::{cgroup, checks, freeze, remove, root, sandbox, stdio};
+use crate::{bound, cgroup, checks, freeze, remove, root, sandbox, stdio};
 
 impl Engine {
-    /// Freezes a pod, dumps it, writes the archive, and removes the pod.
+    /// Freezes a pod, dumps it, writes the archive, and removes the pod or lets it run on.
     ///
-    /// Steps: `gate`, `freeze`, `dump`, `files`, `archive`, `commit`, `remove`. Phases: `frozen`,
-    /// and `post-dump` when CRIU says so. `deadline` does not count the wait at `frozen`; CRIU's own
+    /// Steps: `gate`, `freeze`, `dump`, `files`, `archive`, `commit`, and `remove` or `resume`.
+    /// Phases: `frozen`, and `post-dump` when CRIU says so. `deadline` does not count the wait at `frozen`; CRIU's own
     /// deadline goes on while `post-dump` waits.
     ///
     /// # Errors
@@ -33,6 +33,7 @@ impl Engine {
         &self,
         pod: &str,
         archive: &Path,
+        afterwards: Afterwards,
         deadline: Duration,
         watch: &mut dyn Watch,
     ) -> Result<CheckpointReport, Error> {
@@ -45,7 +46,7 @@ impl Engine {
         progress.work_in(&work);
         let status = record.status(&places);
         let cut = Cut { engine: self, places, record, status, work, takes: Takes::Everything };
-        let report = cut.take(archive, &mut progress);
+        let report = cut.take(archive, afterwards, &mut progress);
         report.map_err(|error| progress.locate(error))
     }
 }
@@ -71,21 +72,41 @@ pub(crate) enum Takes {
 }
 
 impl Cut<'_> {
-    fn take(&self, archive: &Path, progress: &mut Progress<'_>) -> Result<CheckpointReport, Error> {
+    fn take(
+        &self,
+        archive: &Path,
+        afterwards: Afterwards,
+        progress: &mut Progress<'_>,
+    ) -> Result<CheckpointReport, Error> {
         let host = self.engine.host();
         progress.step("gate");
         sandbox::gate(host, &self.places, &self.record.spec, false)?;
         let report = self.while_gated(archive, progress);
         if report.is_err() {
             // The first failure is the one to tell.
-            let _ = freeze::thaw(host, &self.status);
-            let _ = sandbox::gate(host, &self.places, &self.record.spec, true);
+            let _ = self.run_on();
             return report;
         }
-        progress.step("remove");
-        remove::clear(host, &self.places)?;
+        match afterwards {
+            Afterwards::Remove => {
+                progress.step("remove");
+                remove::clear(host, &self.places)?;
+            }
+            Afterwards::Run => {
+                progress.step("resume");
+                self.run_on()?;
+            }
+        }
         archive::forget_members(&self.work, &self.status)?;
         report
+    }
+
+    /// Thaws the pod and opens its link. The link goes second: a frozen pod answers nobody, and what
+    /// would come meanwhile is as well lost on the way.
+    fn run_on(&self) -> Result<(), Error> {
+        let host = self.engine.host();
+        let thawed = freeze::thaw(host, &self.status);
+        thawed.and(sandbox::gate(host, &self.places, &self.record.spec, true))
     }
 
     fn while_gated(
@@ -166,7 +187,8 @@ impl Cut<'_> {
         };
         let format = archive::FORMAT;
         let spec = self.record.spec.clone();
-        Ok(Manifest { format, origin, pod: spec, containers, members: Default::default() })
+        let bound = bound::sockets(host, &self.places, &spec)?;
+        Ok(Manifest { format, origin, pod: spec, containers, bound, members: Default::default() })
     }
 
     fn criu_version(&self) -> Result<String, Error> {

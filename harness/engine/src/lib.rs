@@ -29,6 +29,7 @@ mod restore;
 mod revive;
 mod start;
 // Their parts.
+mod bound;
 mod cgroup;
 mod checks;
 mod freeze;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use model::Phase;
 use model::message::RestoreReport;
-use model::pod::{PodStatus, Stdio};
+use model::pod::{Link, PodIdentity, PodSpec, PodStatus, Stdio};
 
 use crate::archive::{self, ArchiveError, ContainerRecord, Manifest, Opened};
 use crate::checkpoint::micros;
@@ -20,10 +20,10 @@ use crate::stdio::{self, StdioSet};
 use crate::store::{Places, Record};
 use crate::times::Times;
 use crate::watch::{Progress, Watch};
-use crate::{cgroup, checks, freeze, remove, root, sandbox};
+use crate::{cgroup, checks, freeze, names, remove, root, sandbox};
 
 impl Engine {
-    /// Makes the pod of an archive again and lets it run.
+    /// Makes the pod of an archive again and lets it run, as who it was or as somebody else.
     ///
     /// Steps: `verify`, `unpack`, `sandbox`, `root`, `restore`, for each container `place` and
     /// `hold`, then `settle`, `resume`. Phases: `pre-restore`, `pre-resume`, `post-resume`.
@@ -34,26 +34,31 @@ impl Engine {
     pub fn restore(
         &self,
         archive: &Path,
+        identity: Option<&PodIdentity>,
         deadline: Duration,
         streams: StdioSet,
         watch: &mut dyn Watch,
     ) -> Result<RestoreReport, Error> {
         let mut progress = Progress::new(watch, self.host(), deadline);
         progress.work_in(&self.config().state.join("work"));
-        let report = self.restore_from(archive, streams, &mut progress);
+        let report = self.restore_from(archive, identity, streams, &mut progress);
         report.map_err(|error| progress.locate(error))
     }
 
     fn restore_from(
         &self,
         archive: &Path,
+        identity: Option<&PodIdentity>,
         streams: StdioSet,
         progress: &mut Progress<'_>,
     ) -> Result<RestoreReport, Error> {
         let refused = |source| Error::Archive { path: archive.to_path_buf(), source };
         progress.step("verify");
-        let opened = archive::open(archive).map_err(refused)?;
+        let mut opened = archive::open(archive).map_err(refused)?;
         check_origin(&opened).map_err(refused)?;
+        if let Some(identity) = identity {
+            become_another(&mut opened.manifest, identity)?;
+        }
         let scene = Scene::before(self.host())?;
         let places = self.claim(&opened.manifest.pod.name)?;
         let work = places.work.join("restore");
@@ -74,6 +79,25 @@ impl Engine {
         }
         report
     }
+}
+
+/// Gives the pod of an archive another name, hostname and link.
+fn become_another(manifest: &mut Manifest, identity: &PodIdentity) -> Result<(), Error> {
+    let PodIdentity { name, hostname, link } = identity.clone();
+    let address = |link: &Option<Link>| link.as_ref().map(|link| link.address.clone());
+    let (had, has) = (address(&manifest.pod.link), address(&link));
+    if had != has
+        && let Some(socket) = manifest.bound.first()
+    {
+        let others = manifest.bound.len() - 1;
+        let has = has.unwrap_or_else(|| "no address".to_owned());
+        return Err(Error::Unsupported {
+            container: manifest.containers[0].name.clone(),
+            why: format!("pod {name} would have {has}, but {socket} and {others} more are bound"),
+        });
+    }
+    manifest.pod = PodSpec { name, hostname, link, ..manifest.pod.clone() };
+    names::check(&manifest.pod)
 }
 
 fn check_origin(opened: &Opened) -> Result<(), ArchiveError> {

@@ -21,10 +21,10 @@ pub use identity::{Card, Identity, KnownHost};
 pub use pages::{FoundPage, MOST_PAGES, PageBytes, WantedPage};
 
 use crate::Phase;
-use crate::pod::{PodSpec, PodStatus};
+use crate::pod::{PodIdentity, PodSpec, PodStatus};
 
 /// Version of these messages. Both sides refuse another one.
-pub const PROTOCOL: u32 = 6;
+pub const PROTOCOL: u32 = 7;
 
 /// Name of the virtio-serial port, below `/dev/virtio-ports/` and in sysfs.
 pub const PORT: &str = "cryolab.agent";
@@ -229,13 +229,15 @@ pub enum Request {
         /// How long to wait.
         deadline_ms: u64,
     },
-    /// Freeze the pod, dump it, write the archive; the pod is gone afterwards.
+    /// Freeze the pod, dump it, write the archive.
     /// Waits at `frozen` and `post-dump`. Answered by [`Reply::Checkpoint`].
     Checkpoint {
         /// Name of the pod.
         pod: String,
         /// The archive to write.
         archive: PathBuf,
+        /// What becomes of the pod when that is done.
+        afterwards: Afterwards,
         /// The engine's own deadline for the whole operation.
         deadline_ms: u64,
     },
@@ -244,8 +246,15 @@ pub enum Request {
     Restore {
         /// The archive.
         archive: PathBuf,
+        /// Who it is here; who it was, when not given.
+        identity: Option<PodIdentity>,
         /// The engine's own deadline for the whole operation.
         deadline_ms: u64,
+    },
+    /// Kill a pod and remove all of it. Answered by [`Reply::Done`].
+    Remove {
+        /// Name of the pod.
+        pod: String,
     },
     /// Move an archive between two nodes, by the engine's hand-over. Tells its steps. Answered by
     /// [`Reply::Gave`] or [`Reply::Took`].
@@ -296,6 +305,15 @@ pub enum Request {
     },
     /// Let the kernel panic at once. There is no answer.
     Panic,
+}
+
+/// What becomes of a pod whose checkpoint is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Afterwards {
+    /// It is removed: its archive is the pod from then on.
+    Remove,
+    /// It runs on: its archive is a copy.
+    Run,
 }
 
 /// Images of a pod.

@@ -31,6 +31,17 @@ pub struct Link {
     pub mac: String,
 }
 
+/// Who a restored pod is, where it is not who it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodIdentity {
+    /// Name, unique on the node: letters, digits and dashes.
+    pub name: String,
+    /// Hostname within the pod.
+    pub hostname: String,
+    /// The pod's link; without it the pod has only a loopback device.
+    pub link: Option<Link>,
+}
+
 /// A container: a program with its own mnt, pid and cgroup namespaces and its own root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerSpec {

@@ -396,6 +396,7 @@ fn describe(request: &Request) -> String {
         Request::AwaitReady { pod, container, .. } => format!("wait for {pod}/{container}"),
         Request::Checkpoint { pod, .. } => format!("checkpoint of pod {pod}"),
         Request::Restore { archive, .. } => format!("restore of {}", archive.display()),
+        Request::Remove { pod } => format!("removal of pod {pod}"),
         Request::HandOver { side: HandOver::Give { archive, .. }, .. } => {
             format!("giving {} away", archive.display())
         }

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use model::Phase;
-use model::message::{Decision, Event, Place, Reply, Request, Shutdown};
+use model::message::{Afterwards, Decision, Event, Place, Reply, Request, Shutdown};
 use vm::accel::{Setting, Trial, choose};
 use vm::{Disk, Error, Machine, Seat};
 
@@ -97,6 +97,7 @@ async fn an_operation_waits_at_its_phase_while_other_requests_are_answered() {
     let request = || Request::Checkpoint {
         pod: "pod".to_owned(),
         archive: "/archive".into(),
+        afterwards: Afterwards::Remove,
         deadline_ms: 1000,
     };
     let mut seen = Vec::new();

@@ -7,7 +7,9 @@ mod bench;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use model::message::{Card, Decision, Event, Identity, KnownHost, Reply, Request, WindowSize};
+use model::message::{
+    Afterwards, Card, Decision, Event, Identity, KnownHost, Reply, Request, WindowSize,
+};
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 use vm::exec::{Exec, Output, Ran, Running};
@@ -342,7 +344,8 @@ async fn an_operation_that_waits_goes_both_ways_in_two_branches() {
     lab.node("a", bench.machine.clone()).expect("described");
     let guest = lab.start("a").await.expect("starts").guest().clone();
     let (pod, archive) = ("pod".to_owned(), "/archive".into());
-    let request = Request::Checkpoint { pod, archive, deadline_ms: 1000 };
+    let request =
+        Request::Checkpoint { pod, archive, afterwards: Afterwards::Remove, deadline_ms: 1000 };
     let mut operation = guest.begin(request, SOON).await.expect("begins");
     while !matches!(operation.next().await, Ok(Some(Event::Phase { .. }))) {}
 

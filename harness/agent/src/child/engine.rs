@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use engine::{Engine, EngineConfig, LinuxHost, PhaseReached, StdioSet, Watch};
 use model::message::{Decision, Event, OUTPUT_BYTES, Reply};
-use model::pod::{ContainerSpec, PodSpec, Stdio};
+use model::pod::{ContainerSpec, PodIdentity, PodSpec, Stdio};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Serialize;
 
@@ -72,11 +72,18 @@ impl Agent {
                 let streams = self.connect(&pod)?;
                 Ok(Reply::Pod(engine.start(&pod, streams)?))
             }
-            Order::Checkpoint { pod, archive, deadline_ms } => {
+            Order::Checkpoint { pod, archive, afterwards, deadline_ms } => {
                 let deadline = Duration::from_millis(deadline_ms);
-                Ok(Reply::Checkpoint(engine.checkpoint(&pod, &archive, deadline, self)?))
+                let report = engine.checkpoint(&pod, &archive, afterwards, deadline, self)?;
+                Ok(Reply::Checkpoint(report))
             }
-            Order::Restore { archive, deadline_ms } => self.restore(engine, &archive, deadline_ms),
+            Order::Restore { archive, identity, deadline_ms } => {
+                self.restore(engine, &archive, identity.as_ref(), deadline_ms)
+            }
+            Order::Remove { pod } => {
+                engine.remove(&pod)?;
+                Ok(Reply::Done)
+            }
             Order::HandOver { side, deadline_ms } => {
                 handover::hand_over(self, side, Duration::from_millis(deadline_ms))
             }
@@ -98,6 +105,7 @@ impl Agent {
         &mut self,
         engine: &Engine,
         archive: &Path,
+        identity: Option<&PodIdentity>,
         deadline_ms: u64,
     ) -> anyhow::Result<Reply> {
         let streams = match engine::archive::show(archive) {
@@ -106,7 +114,7 @@ impl Agent {
             Err(_) => StdioSet::default(),
         };
         let deadline = Duration::from_millis(deadline_ms);
-        Ok(Reply::Restore(engine.restore(archive, deadline, streams, self)?))
+        Ok(Reply::Restore(engine.restore(archive, identity, deadline, streams, self)?))
     }
 
     /// Makes pipes for the containers that want some, and gives the node's ends to the agent.

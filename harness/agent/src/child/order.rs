@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use model::message::{Decision, Event, Failure, HandOver, ImagesOf, Reply, WantedPage};
-use model::pod::PodSpec;
+use model::message::{Afterwards, Decision, Event, Failure, HandOver, ImagesOf, Reply, WantedPage};
+use model::pod::{PodIdentity, PodSpec};
 use serde::{Deserialize, Serialize};
 
 /// What one engine child is for.
@@ -25,6 +25,8 @@ pub(crate) enum Order {
         pod: String,
         /// The archive to write.
         archive: PathBuf,
+        /// What becomes of the pod.
+        afterwards: Afterwards,
         /// For the whole operation.
         deadline_ms: u64,
     },
@@ -32,8 +34,15 @@ pub(crate) enum Order {
     Restore {
         /// The archive.
         archive: PathBuf,
+        /// Who it is here.
+        identity: Option<PodIdentity>,
         /// For the whole operation.
         deadline_ms: u64,
+    },
+    /// Remove a pod.
+    Remove {
+        /// Name of the pod.
+        pod: String,
     },
     /// Move an archive between two nodes.
     HandOver {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
-use model::message::{Decision, Event, Reply};
+use model::message::{Afterwards, Decision, Event, Reply};
 
 use crate::child::{FromEngine, Order};
 use crate::serve::Call;
@@ -12,7 +12,7 @@ use crate::serve::Call;
 /// What the engine may need beyond its own deadline until the agent gives it up.
 pub(super) const MARGIN: Duration = Duration::from_secs(20);
 
-/// Checkpoints a pod; afterwards it is gone from this node.
+/// Checkpoints a pod; afterwards it is gone from this node, or runs on.
 ///
 /// From before the freeze on nothing more is read from the containers, so that what they wrote
 /// and nobody read is either in the answer of a later `Stop` or in the archive.
@@ -20,21 +20,22 @@ pub(super) fn checkpoint(
     call: &Call<'_>,
     pod: &str,
     archive: PathBuf,
+    afterwards: Afterwards,
     deadline_ms: u64,
 ) -> anyhow::Result<Reply> {
     let node = call.node;
     node.await_modules()?;
     let _operating = node.engines.operate();
     node.pods.pause(pod);
-    let order = Order::Checkpoint { pod: pod.to_owned(), archive, deadline_ms };
+    let order = Order::Checkpoint { pod: pod.to_owned(), archive, afterwards, deadline_ms };
     let silence = Duration::from_millis(deadline_ms) + MARGIN;
     let reply = node
         .engines
         .begin(order, silence)
         .and_then(|mut operation| operation.finish(|_, message| hear(call, message)));
     match reply {
-        Ok(_) => node.pods.remove(pod),
-        Err(_) => node.pods.resume(pod),
+        Ok(_) if afterwards == Afterwards::Remove => node.pods.remove(pod),
+        _ => node.pods.resume(pod),
     }
     reply
 }

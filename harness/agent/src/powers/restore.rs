@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use model::Phase;
 use model::message::{Event, Reply};
+use model::pod::PodIdentity;
 
 use super::checkpoint::{MARGIN, hear};
 use super::start::take_streams;
@@ -14,19 +15,22 @@ use crate::output::Output;
 use crate::pods::Streams;
 use crate::serve::Call;
 
-/// Makes the archive's pod again, with new pipes.
+/// Makes the archive's pod again, with new pipes, as who it was or as somebody else.
 ///
 /// Nothing is read from them until the pod runs: what was unread when it was frozen is still
 /// unread when it is observed before its resumption.
 pub(super) fn restore(
     call: &Call<'_>,
     archive: PathBuf,
+    identity: Option<PodIdentity>,
     deadline_ms: u64,
 ) -> anyhow::Result<Reply> {
     let node = call.node;
     node.await_modules()?;
     let _operating = node.engines.operate();
-    let order = Order::Restore { archive, deadline_ms };
+    let address = identity.as_ref().and_then(|identity| identity.link.as_ref());
+    let address = address.and_then(|link| link.address.split('/').next()).map(str::to_owned);
+    let order = Order::Restore { archive, identity, deadline_ms };
     let silence = Duration::from_millis(deadline_ms) + MARGIN;
     let mut operation = node.engines.begin(order, silence)?;
     let mut streams: BTreeMap<String, Streams> = BTreeMap::new();
@@ -44,7 +48,7 @@ pub(super) fn restore(
     });
     each(&streams, if reply.is_ok() { Output::resume } else { Output::abandon });
     if let Ok(Reply::Restore(report)) = &reply {
-        node.pods.insert(&report.pod, None, streams, &node.reaper);
+        node.pods.insert(&report.pod, address.as_deref(), streams, &node.reaper);
     }
     reply
 }

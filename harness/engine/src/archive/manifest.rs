@@ -7,7 +7,7 @@ use model::pod::PodSpec;
 use serde::{Deserialize, Serialize};
 
 /// Format that this engine writes, and the only one that it reads.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 
 /// Name of the manifest in the archive.
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -21,7 +21,7 @@ const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
 /// What an archive is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Format of the archive: 2.
+    /// Format of the archive: 3.
     pub format: u32,
     /// Where it was made.
     pub origin: Origin,
@@ -29,6 +29,9 @@ pub struct Manifest {
     pub pod: PodSpec,
     /// Its containers, in the order of the pod's description.
     pub containers: Vec<ContainerRecord>,
+    /// Sockets that are bound to the address of the pod's link, in words: with another address it
+    /// cannot have them.
+    pub bound: Vec<String>,
     /// Every other member, by name.
     pub members: BTreeMap<String, Member>,
 }

@@ -72,6 +72,7 @@ fn manifest(work: &Path) -> Manifest {
                 Member { bytes: 5, xxh64: model::Digest(7) },
             )]),
         }],
+        bound: vec!["tcp 10.88.0.2:6379".into()],
         members: digest_members(work, MEMBERS.map(str::to_owned)).expect("digests"),
     }
 }
@@ -244,7 +245,7 @@ fn another_format_is_refused() {
     let mut manifest = manifest(work.path());
     manifest.format = 9;
     let (_work, path) = forged(&manifest, &[]);
-    assert_eq!(why(&path), "format 9, this engine reads 2");
+    assert_eq!(why(&path), "format 9, this engine reads 3");
 }
 
 #[test]

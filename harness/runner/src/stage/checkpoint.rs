@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use model::message::{
-    CheckpointReport, Decision, Event as GuestEvent, Reply, Request, RestoreReport,
+    Afterwards, CheckpointReport, Decision, Event as GuestEvent, Reply, Request, RestoreReport,
 };
 use vm::Operation;
 
@@ -20,6 +20,7 @@ impl Stage {
         let request = Request::Checkpoint {
             pod: self.pod_name()?,
             archive: PathBuf::from(ARCHIVE),
+            afterwards: Afterwards::Remove,
             deadline_ms: millis(OPERATION),
         };
         match self.operate(name, request).await? {
@@ -48,8 +49,11 @@ impl Stage {
     /// # Errors
     /// When the engine, CRIU, the capture or a hook fails.
     pub async fn restore(&mut self, name: NodeName) -> Result<(), Stop> {
-        let request =
-            Request::Restore { archive: PathBuf::from(ARCHIVE), deadline_ms: millis(OPERATION) };
+        let request = Request::Restore {
+            archive: PathBuf::from(ARCHIVE),
+            identity: None,
+            deadline_ms: millis(OPERATION),
+        };
         match self.operate(name, request).await? {
             Reply::Restore(report) => self.restored(name, report).await,
             other => Err(unexpected("restore", &other)),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use model::message::{Event, Place, Reply, Request};
+use model::message::{Afterwards, Event, Place, Reply, Request};
 use model::{Capture, Phase};
 use runner::sight;
 use runner::stage::Supply as _;
@@ -115,7 +115,8 @@ async fn fill(guest: &Guest, client: &Client) -> anyhow::Result<()> {
 /// Checkpoints the pod, and captures it while it is frozen.
 async fn checkpoint(guest: &Guest, pod: &str) -> anyhow::Result<Capture> {
     let (archive, deadline_ms) = (PathBuf::from(ARCHIVE), millis(OPERATION));
-    let request = Request::Checkpoint { pod: pod.to_owned(), archive, deadline_ms };
+    let afterwards = Afterwards::Remove;
+    let request = Request::Checkpoint { pod: pod.to_owned(), archive, afterwards, deadline_ms };
     let mut operation = guest.begin(request, OPERATION + GRACE).await?;
     let mut before = None;
     while let Some(event) = operation.next().await? {
@@ -133,8 +134,11 @@ async fn restore(
     pod: String,
     before: Capture,
 ) -> anyhow::Result<Scene> {
-    let request =
-        Request::Restore { archive: PathBuf::from(ARCHIVE), deadline_ms: millis(OPERATION) };
+    let request = Request::Restore {
+        archive: PathBuf::from(ARCHIVE),
+        identity: None,
+        deadline_ms: millis(OPERATION),
+    };
     let mut operation = guest.begin(request, OPERATION + GRACE).await?;
     let images = reach(&mut operation, Phase::PreRestore).await?;
     let images = images.context("there are no images before the restore")?;
