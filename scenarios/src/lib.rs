@@ -5,16 +5,18 @@
 
 pub mod in_place;
 pub mod migration;
+pub mod quick_start;
 pub mod reboot;
 
 use runner::scenario::Scenario;
 use runner::stage::{NodeName, Stage, Stop};
 
 /// All scenarios.
-pub const ALL: &[Scenario] = &[reboot::REBOOT, migration::MIGRATION, in_place::IN_PLACE];
+pub const ALL: &[Scenario] =
+    &[reboot::REBOOT, quick_start::QUICK_START, migration::MIGRATION, in_place::IN_PLACE];
 
 /// The scenarios that run when the user names none.
-pub const DEFAULT: &[&str] = &["reboot", "migration"];
+pub const DEFAULT: &[&str] = &["reboot", "quick-start", "migration"];
 
 /// Size of the disk that survives; its file is sparse.
 pub(crate) const DATA_MIB: u64 = 2048;

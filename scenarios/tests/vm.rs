@@ -68,6 +68,31 @@ fn redis_moves_to_another_node_and_its_connection_goes_on() {
 
 #[test]
 #[ignore = "boots a VM: cargo xtask test runs it"]
+fn copies_of_a_checkpoint_are_pods_of_their_own() {
+    let words = ["--scenario", "quick-start", "--workload", "redis", "--copies", "2"];
+    let run = Run::of(&words);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let cell = run.cell();
+    assert_eq!(unknown_differences(cell), [""; 0], "{}", cell["reason"]);
+    for level in ["self", "outside"] {
+        assert_eq!(cell["levels"][level]["outcome"], "equivalent", "{}", cell["levels"][level]);
+    }
+    let copies = cell["evidence"]["copies"].as_array().expect("copies");
+    let told = |what: &str| copies.iter().map(|copy| copy[what].clone()).collect::<Vec<_>>();
+    assert_eq!(told("address"), ["10.88.1.2", "10.88.2.2"]);
+    assert_eq!(told("hostname"), ["redis-copy-1", "redis-copy-2"]);
+    assert!(told("first_answer_ms").iter().all(Value::is_u64), "{copies:?}");
+    let times = &cell["times_ms"];
+    assert!(times["first_answer_cold"].is_u64() && times["downtime"].is_null(), "{times}");
+    let findings = cell["evidence"]["findings"].as_array().expect("findings");
+    let told = |finding: &Value, what| finding.as_str().is_some_and(|text| text.contains(what));
+    assert!(findings.iter().any(|finding| told(finding, "AT_RANDOM")), "{findings:?}");
+    // Both copies were captured: there is twice as much as in one pod.
+    assert!(cell["levels"]["kernel"]["facts"].as_u64() >= Some(2 * 2000), "{}", cell["levels"]);
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
 fn a_checkpoint_outlives_a_power_cut_and_is_whole() {
     let words = ["--scenario", "reboot/power-cut", "--workload", "counter", "--keep", "always"];
     let run = Run::of(&words);

@@ -211,6 +211,25 @@ pub enum Event {
         /// Pids in the container.
         tasks: Vec<i32>,
     },
+    /// A copy of the pod runs.
+    Copied {
+        /// The cell.
+        cell: String,
+        /// Its address.
+        address: String,
+        /// Its hostname.
+        hostname: String,
+        /// From the order to restore all copies at once until this one had answered a client, in
+        /// milliseconds; none without a client.
+        first_answer_ms: Option<u64>,
+    },
+    /// Something that is as it must be and that users should know.
+    Finding {
+        /// The cell.
+        cell: String,
+        /// In words.
+        text: String,
+    },
     /// A level was judged, or is told why not.
     LevelJudged {
         /// The cell.
@@ -339,6 +358,8 @@ impl Event {
             | Event::Captured { cell, .. }
             | Event::Checkpointed { cell, .. }
             | Event::Restored { cell, .. }
+            | Event::Copied { cell, .. }
+            | Event::Finding { cell, .. }
             | Event::LevelJudged { cell, .. }
             | Event::CellFinished { cell, .. } => Some(cell),
             Event::RunStarted(_)

@@ -131,6 +131,21 @@ pub struct Evidence {
     pub tasks: Tasks,
     /// Bytes that the wire between nodes carried.
     pub wire_bytes: Option<u64>,
+    /// Copies that were made of the pod.
+    pub copies: Vec<Copied>,
+    /// What is as it must be and users should know, in words.
+    pub findings: Vec<String>,
+}
+
+/// A copy of the pod.
+#[derive(Debug, Serialize)]
+pub struct Copied {
+    /// Its address.
+    pub address: String,
+    /// Its hostname.
+    pub hostname: String,
+    /// From the order to restore all copies at once until this one had answered a client.
+    pub first_answer_ms: Option<u64>,
 }
 
 /// One start of a node.
@@ -257,6 +272,12 @@ impl CellResult {
             Event::HandedOver { bytes, .. } => {
                 *self.sizes.transferred_bytes.get_or_insert_default() += bytes;
             }
+            Event::Copied { address, hostname, first_answer_ms, .. } => {
+                let (address, hostname) = (address.clone(), hostname.clone());
+                let first_answer_ms = *first_answer_ms;
+                self.evidence.copies.push(Copied { address, hostname, first_answer_ms });
+            }
+            Event::Finding { text, .. } => self.evidence.findings.push(text.clone()),
             Event::WiresCarried { bytes, .. } => self.evidence.wire_bytes = Some(*bytes),
             Event::LevelJudged { level, verdict, .. } => {
                 self.levels.insert(*level, verdict.clone());

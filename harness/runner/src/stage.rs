@@ -7,10 +7,12 @@
 mod captures;
 mod checkpoint;
 mod compare;
+mod copies;
 mod end;
 mod files;
 mod handover;
 mod hygiene;
+mod identity;
 mod images;
 mod opening;
 mod outside;
@@ -30,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::message::{Ready, Reply, Request, Shutdown};
-use model::pod::PodStatus;
+use model::pod::{PodIdentity, PodStatus};
 use model::{Capture, Phase};
 use tokio::time::Instant;
 use vm::disk::DataDisk;
@@ -48,7 +50,7 @@ use crate::hook::Hook;
 use crate::sink::Sink;
 use crate::verdict::{Difference, Level, LevelVerdict};
 use crate::version::Versions;
-use crate::workload::Workload;
+use crate::workload::{ADDRESS, Workload};
 
 /// How long a workload may take to be ready.
 const READY: Duration = Duration::from_secs(180);
@@ -127,6 +129,8 @@ pub struct Setting {
     pub expectations: Rc<Expectations>,
     /// Where it begins, together with others.
     pub opening: Opening,
+    /// How many copies a story makes that makes copies.
+    pub copies: u16,
     /// Whether the frames on all wires are captured.
     pub pcap: bool,
     /// Which artefacts stay.
@@ -165,7 +169,15 @@ pub struct Stage {
     archived_on: Option<NodeName>,
     befalls: Vec<(Phase, Befall)>,
     things: hygiene::Things,
-    observing: Option<outside::Observing>,
+    observing: Vec<outside::Observing>,
+    /// The node from which first answers are timed.
+    answers_from: Option<NodeName>,
+    /// How long copies took to answer, by name.
+    answers: BTreeMap<String, Option<Duration>>,
+    /// Copies that were restored, by name.
+    restored_copies: BTreeMap<String, PodStatus>,
+    /// Who the pod is, when it is not who it was.
+    identity: Option<PodIdentity>,
 }
 
 impl Stage {
@@ -193,7 +205,11 @@ impl Stage {
             archived_on: None,
             befalls: Vec::new(),
             things: hygiene::Things::new(),
-            observing: None,
+            observing: Vec::new(),
+            answers_from: None,
+            answers: BTreeMap::new(),
+            restored_copies: BTreeMap::new(),
+            identity: None,
         }
     }
 
@@ -335,7 +351,18 @@ impl Stage {
         self.await_ready(guest, self.workload().ready.clone()).await?;
         self.times.set("ready", began.elapsed());
         self.emit(Event::Ready { cell: self.cell(), ms: millis(began.elapsed()) });
+        self.answer_cold(began).await?;
         self.leave_opening().await
+    }
+
+    /// Waits for the first answer of a pod that was just started, if that is to be timed.
+    async fn answer_cold(&mut self, began: Instant) -> Result<(), Stop> {
+        let Some(client) = self.answers_from else { return Ok(()) };
+        self.bring_observer(client).await?;
+        let observing = self.first_answer(client, &self.pod_address()).await?;
+        self.times.set("first_answer_cold", began.elapsed());
+        observing.end().await?;
+        Ok(())
     }
 
     async fn await_ready(&self, guest: &Guest, ready: Ready) -> Result<(), Stop> {
@@ -377,8 +404,16 @@ impl Stage {
         self.pod.as_ref().ok_or_else(|| Stop::broken("the story has no pod yet"))
     }
 
+    /// The pod's address, for its clients.
+    fn pod_address(&self) -> String {
+        self.identity.as_ref().map_or_else(|| ADDRESS.to_owned(), copies::address)
+    }
+
     fn pod_name(&self) -> Result<String, Stop> {
-        Ok(self.pod()?.name.clone())
+        match &self.identity {
+            Some(identity) => Ok(identity.name.clone()),
+            None => Ok(self.pod()?.name.clone()),
+        }
     }
 
     fn container_name(&self) -> Result<String, Stop> {

@@ -263,6 +263,33 @@ impl LevelVerdict {
         self
     }
 
+    /// This and what the same level came to for another copy of the pod: what differs in both is
+    /// there once, what was counted is added up, and of times the longest counts.
+    #[must_use]
+    pub fn and(mut self, other: LevelVerdict) -> Self {
+        for difference in other.differences {
+            if !self.differences.contains(&difference) {
+                self.differences.push(difference);
+            }
+        }
+        for (name, count) in other.counts {
+            let together = |earlier: u64, later: u64| match name.ends_with("_ms") {
+                true => earlier.max(later),
+                false => earlier.saturating_add(later),
+            };
+            let earlier = self.counts.get(&name).copied().flatten();
+            let sum = count.map(|count| earlier.map_or(count, |earlier| together(earlier, count)));
+            self.counts.insert(name, sum.or(earlier));
+        }
+        self.outcome = match (self.differences.is_empty(), self.outcome, other.outcome) {
+            (false, ..) => Judged::Diverged,
+            (true, Judged::NotRun, Judged::NotRun) => Judged::NotRun,
+            (true, ..) => Judged::Equivalent,
+        };
+        self.reason = other.reason;
+        self
+    }
+
     /// Differences that no expectation knows.
     pub fn unknown(&self) -> impl Iterator<Item = &Difference> {
         self.differences.iter().filter(|difference| difference.known.is_none())

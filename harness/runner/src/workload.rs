@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use model::message::Ready;
-use model::pod::{ContainerSpec, CriuOptions, Link, PodSpec, Stdio};
+use model::pod::{ContainerSpec, CriuOptions, Link, PodIdentity, PodSpec, Stdio};
 
 pub use self::file::WorkloadError;
 use crate::version::Versions;
@@ -163,17 +163,23 @@ impl Workload {
     /// The pod to start: one container, a link of its own, a hostname that differs from the node's.
     #[must_use]
     pub fn pod(&self) -> PodSpec {
-        PodSpec {
-            name: self.name.clone(),
-            hostname: format!("{}-pod", self.name),
-            link: Some(Link {
-                address: format!("{ADDRESS}/24"),
-                gateway: "10.88.0.1/24".to_owned(),
-                mac: "0a:58:0a:58:00:02".to_owned(),
-            }),
-            shm_mib: 64,
-            containers: vec![self.container()],
-        }
+        let PodIdentity { name, hostname, link } = self.identity();
+        PodSpec { name, hostname, link, shm_mib: 64, containers: vec![self.container()] }
+    }
+
+    /// Who the pod is.
+    #[must_use]
+    pub fn identity(&self) -> PodIdentity {
+        let (name, hostname) = (self.name.clone(), format!("{}-pod", self.name));
+        PodIdentity { name, hostname, link: Some(link(0)) }
+    }
+
+    /// Who its copy of this number is, from 1.
+    #[must_use]
+    pub fn copy(&self, number: u16) -> PodIdentity {
+        let name = format!("{}-{number}", self.name);
+        let hostname = format!("{}-copy-{number}", self.name);
+        PodIdentity { name, hostname, link: Some(link(number)) }
     }
 
     fn container(&self) -> ContainerSpec {
@@ -198,5 +204,14 @@ impl Workload {
 /// The pod's address, for its clients.
 pub const ADDRESS: &str = "10.88.0.2";
 
-/// The network between a pod and its node.
-pub const NETWORK: &str = "10.88.0.0/24";
+/// All networks between pods and their node.
+pub const NETWORK: &str = "10.88.0.0/16";
+
+/// The link of the pod of this number, below 256, with a network of its own.
+fn link(number: u16) -> Link {
+    Link {
+        address: format!("10.88.{number}.2/24"),
+        gateway: format!("10.88.{number}.1/24"),
+        mac: format!("0a:58:0a:58:{number:02x}:02"),
+    }
+}

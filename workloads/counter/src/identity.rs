@@ -118,7 +118,6 @@ fn now() -> io::Result<BTreeMap<String, String>> {
     for file in ["cwd", "exe", "root"] {
         fact(file, fs::read_link(format!("/proc/self/{file}"))?.display().to_string());
     }
-    fact("hostname", format!("{:?}", unistd::gethostname()?));
     fact("ppid", unistd::getppid().to_string());
     fact("pgid", unistd::getpgrp().to_string());
     fact("sid", unistd::getsid(None)?.to_string());

@@ -100,7 +100,13 @@ fn message(event: &Event) -> String {
         Event::HandedOver { from, to, bytes, ms, .. } => {
             format!("handed over from {from} to {to}: {} KiB in {}", bytes >> 10, seconds(*ms))
         }
-        Event::CellNote { text, .. } => text.clone(),
+        Event::CellNote { text, .. } | Event::Finding { text, .. } => text.clone(),
+        Event::Copied { hostname, address, first_answer_ms: None, .. } => {
+            format!("{hostname} runs as {address}")
+        }
+        Event::Copied { hostname, address, first_answer_ms: Some(ms), .. } => {
+            format!("{hostname} runs as {address}, answers after {}", seconds(*ms))
+        }
         Event::HookFinished { phase, hook, code, ms, .. } => {
             format!("hook {hook} at {phase}: code {code} after {}", seconds(*ms))
         }

@@ -7,6 +7,7 @@ use model::message::{
 };
 use vm::Operation;
 
+use super::copies::restore_as;
 use super::files::ARCHIVE;
 use super::{GRACE, NodeName, OPERATION, Stage, Stop, millis, unexpected};
 use crate::event::Event;
@@ -49,18 +50,17 @@ impl Stage {
     /// # Errors
     /// When the engine, CRIU, the capture or a hook fails.
     pub async fn restore(&mut self, name: NodeName) -> Result<(), Stop> {
-        let request = Request::Restore {
-            archive: PathBuf::from(ARCHIVE),
-            identity: None,
-            deadline_ms: millis(OPERATION),
-        };
-        match self.operate(name, request).await? {
+        match self.operate(name, restore_as(None)).await? {
             Reply::Restore(report) => self.restored(name, report).await,
             other => Err(unexpected("restore", &other)),
         }
     }
 
-    async fn restored(&mut self, name: NodeName, report: RestoreReport) -> Result<(), Stop> {
+    pub(super) async fn restored(
+        &mut self,
+        name: NodeName,
+        report: RestoreReport,
+    ) -> Result<(), Stop> {
         self.times.set_us("unpack", report.unpack_us);
         self.times.set_us("restore", report.restore_us);
         self.emit(Event::Restored { cell: self.cell(), tasks: report.tasks });
@@ -70,7 +70,11 @@ impl Stage {
 
     /// Carries an operation through its phases. When something goes wrong at a phase, the engine
     /// is told to give up, and what went wrong first is what counts.
-    async fn operate(&mut self, name: NodeName, request: Request) -> Result<Reply, Stop> {
+    pub(super) async fn operate(
+        &mut self,
+        name: NodeName,
+        request: Request,
+    ) -> Result<Reply, Stop> {
         let mut operation = self.guest(name)?.begin(request, OPERATION + GRACE).await?;
         loop {
             let event = match operation.next().await {

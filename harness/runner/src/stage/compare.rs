@@ -1,5 +1,6 @@
 //! The levels *kernel* and *memory*: capture A against capture B.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use model::Capture;
@@ -8,7 +9,7 @@ use state::{Comparison, Told};
 use tokio::time::Instant;
 
 use super::pages::with_bytes;
-use super::{Stage, Stop};
+use super::{Stage, Stop, identity};
 use crate::event::Event;
 use crate::expectations::Subject;
 use crate::verdict::{Difference, Level, LevelVerdict, value_in_words};
@@ -32,14 +33,14 @@ impl Stage {
         let (Some(before), Some(after)) = (&self.before, &self.after) else {
             return Err(Stop::broken("the story compares before both captures were taken"));
         };
+        let before = &*self.expected(before);
         let began = Instant::now();
         let Comparison { kernel, memory } =
             state::compare(before, after, self.times.between_captures_ns());
         self.times.set("compare", began.elapsed());
-        self.tolerated = differences(kernel.tolerated.iter().chain(&memory.tolerated));
+        let permitted = differences(kernel.tolerated.iter().chain(&memory.tolerated));
         let tolerated = kernel.tolerated.len() as u64;
         let not_offered = kernel.not_offered.len() as u64;
-        self.not_offered = kernel.not_offered.into_iter().collect();
         let told = state::causes(before, after, &kernel.differences);
         let wholes: Vec<_> = kernel.differences.iter().cloned().zip(told.clone()).collect();
         let of_pages = state::causes_among(&wholes, &memory.differences);
@@ -51,6 +52,8 @@ impl Stage {
             .count("kinds", kernel.kinds as u64)
             .count("tolerated", tolerated)
             .count("not_offered", not_offered);
+        self.tolerate(permitted);
+        self.not_offered.extend(kernel.not_offered);
         self.judge(Level::Kernel, verdict);
         let verdict = LevelVerdict::judged(Level::Memory, pages)
             .count("pages", memory.pages)
@@ -58,6 +61,21 @@ impl Stage {
             .count("differing", memory.differing);
         self.judge(Level::Memory, verdict);
         Ok(())
+    }
+
+    /// A capture of before the event, as it is expected to be of whom the pod is now.
+    pub(super) fn expected<'a>(&self, before: &'a Capture) -> Cow<'a, Capture> {
+        match &self.identity {
+            None => Cow::Borrowed(before),
+            Some(is) => Cow::Owned(identity::expected(before, &self.workload().identity(), is)),
+        }
+    }
+
+    /// Notes what differs as a rule permits; in several copies, once.
+    pub(super) fn tolerate(&mut self, differences: Vec<Difference>) {
+        let fresh = differences.into_iter().filter(|it| !self.tolerated.contains(it));
+        let fresh: Vec<Difference> = fresh.collect();
+        self.tolerated.extend(fresh);
     }
 
     /// Says why a level is not judged in this story.
@@ -68,6 +86,10 @@ impl Stage {
     /// Marks what is known, and tells what a level came to.
     pub(super) fn judge(&mut self, level: Level, mut verdict: LevelVerdict) {
         self.setting.expectations.mark(self.subject(), &mut verdict.differences);
+        // One copy after another is judged; what differs in several of them is told once.
+        if let (Some(_), Some(earlier)) = (&self.identity, self.levels.remove(&level)) {
+            verdict = earlier.and(verdict);
+        }
         verdict.reason = match verdict.differences.as_slice() {
             [] => verdict.reason,
             some => crate::verdict::in_words(some),

@@ -77,11 +77,13 @@ impl Stage {
     /// # Errors
     /// When the pod was not dumped twice.
     pub fn compare_images(&mut self) -> Result<(), Stop> {
+        let mut permitted = Vec::new();
         let verdict = match (&self.images.before, &self.images.after) {
             (Some(before), Some(Ok(after))) => {
                 let passed_ns = u64::try_from(self.images.passed.as_nanos()).unwrap_or(u64::MAX);
+                let before = &*self.expected(before);
                 let found = state::images::compare(before, after, passed_ns);
-                self.tolerated.extend(differences(&found.tolerated));
+                permitted = differences(&found.tolerated);
                 LevelVerdict::judged(Level::Images, caused(before, after, &found.differences))
                     .count("fields", found.fields as u64)
             }
@@ -92,6 +94,7 @@ impl Stage {
                 return Err(Stop::broken("the story compares images before both dumps were taken"));
             }
         };
+        self.tolerate(permitted);
         self.judge(Level::Images, verdict);
         Ok(())
     }

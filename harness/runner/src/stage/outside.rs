@@ -19,7 +19,7 @@ use super::phases::last_line;
 use super::{NodeName, REQUEST, Stage, Stop};
 use crate::event::Event;
 use crate::verdict::{Difference, Level, LevelVerdict};
-use crate::workload::{ADDRESS, NETWORK};
+use crate::workload::{NETWORK, Observer};
 
 /// Where a node has the observer.
 const OBSERVER: &str = "/run/cryolab/observer";
@@ -72,39 +72,63 @@ impl Stage {
     /// # Errors
     /// When the workload has no observer, or the service does not answer it.
     pub async fn observe(&mut self, from: NodeName) -> Result<(), Stop> {
-        let observer = self.workload().observer.clone();
-        let observer =
-            observer.ok_or_else(|| Stop::unsupported("the workload has no `observer`"))?;
-        let guest = self.guest(from)?;
-        guest.put(Path::new(OBSERVER), 0o755, &fs_err::read(&observer.binary)?).await?;
-        let arguments = observer.command.iter().map(|word| word.replace("{address}", ADDRESS));
-        let exec = Exec::new(std::iter::once(OBSERVER.to_owned()).chain(arguments));
-        let mut observing = Observing { running: guest.exec(exec).await?, heard: Ran::default() };
-        match timeout(self.on_host(ANSWER), observing.ask()).await {
-            Ok(Ok(true)) => {}
-            Ok(Ok(false)) => {
-                let said = last_line(&observing.heard.stderr, &observing.heard.stdout);
-                let code = observing.heard.code;
-                return Err(Stop::broken(format!("the observer ended at once by {code}{said}")));
-            }
-            Ok(Err(stop)) => return Err(stop),
-            Err(_) => return Err(Stop::broken("the service does not answer the observer")),
-        }
-        self.observing = Some(observing);
+        self.bring_observer(from).await?;
+        let observing = self.first_answer(from, &self.pod_address()).await?;
+        self.observing.push(observing);
         self.emit(Event::Observed { cell: self.cell(), node: from.to_string() });
         Ok(())
     }
 
-    /// Judges the level *outside*, if there is an observer: ends its watch and holds against it
-    /// what it saw.
+    /// Puts the workload's observer on a node.
+    pub(super) async fn bring_observer(&self, node: NodeName) -> Result<(), Stop> {
+        let bytes = fs_err::read(&self.observer()?.binary)?;
+        Ok(self.guest(node)?.put(Path::new(OBSERVER), 0o755, &bytes).await?)
+    }
+
+    /// Lets the observer that is on a node begin to watch a pod. Returns when that has answered.
+    pub(super) async fn first_answer(
+        &self,
+        from: NodeName,
+        address: &str,
+    ) -> Result<Observing, Stop> {
+        let arguments = &self.observer()?.command;
+        let arguments = arguments.iter().map(|word| word.replace("{address}", address));
+        let exec = Exec::new(std::iter::once(OBSERVER.to_owned()).chain(arguments));
+        let running = self.guest(from)?.exec(exec).await?;
+        let mut observing = Observing { running, heard: Ran::default() };
+        match timeout(self.on_host(ANSWER), observing.ask()).await {
+            Ok(Ok(true)) => Ok(observing),
+            Ok(Ok(false)) => {
+                let said = last_line(&observing.heard.stderr, &observing.heard.stdout);
+                let code = observing.heard.code;
+                Err(Stop::broken(format!("the observer ended at once by {code}{said}")))
+            }
+            Ok(Err(stop)) => Err(stop),
+            Err(_) => Err(Stop::broken("the service does not answer the observer")),
+        }
+    }
+
+    fn observer(&self) -> Result<&Observer, Stop> {
+        let observer = self.workload().observer.as_ref();
+        observer.ok_or_else(|| Stop::unsupported("the workload has no `observer`"))
+    }
+
+    /// Judges the level *outside*, if there are observers: ends their watch and holds against it
+    /// what they saw.
     ///
     /// # Errors
-    /// When its node is not sound.
+    /// When their node is not sound.
     pub async fn outside(&mut self) -> Result<(), Stop> {
-        let Some(mut observing) = self.observing.take() else {
+        if self.observing.is_empty() {
             self.leave_out(Level::Outside, "this scenario has no observer on another node");
-            return Ok(());
-        };
+        }
+        for observing in std::mem::take(&mut self.observing) {
+            self.end_watch(observing).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_watch(&mut self, mut observing: Observing) -> Result<(), Stop> {
         // An observer that gets no answer says so in its report.
         if let Ok(asked) = timeout(self.on_host(ANSWER), observing.ask()).await {
             asked?;
@@ -152,7 +176,7 @@ impl Observing {
     }
 
     /// Ends its input and waits for its end.
-    async fn end(mut self) -> Result<Ended, Stop> {
+    pub(super) async fn end(mut self) -> Result<Ended, Stop> {
         self.running.input().end().await?;
         while self.hear().await? {}
         Ok(Ended(self.heard))
@@ -186,7 +210,7 @@ impl Observing {
 const MOST_SAID: usize = 1 << 20;
 
 /// An observer that has ended.
-struct Ended(Ran);
+pub(super) struct Ended(Ran);
 
 impl Ended {
     /// Its report, or why there is none.

@@ -9,7 +9,7 @@ use super::phases::last_line;
 use super::{GRACE, NodeName, REQUEST, Stage, Stop, millis, unexpected};
 use crate::event::Event;
 use crate::verdict::{Difference, Level, LevelVerdict};
-use crate::workload::{ADDRESS, Client, Proof};
+use crate::workload::{Client, Proof};
 
 /// Where a node has the client.
 const CLIENT: &str = "/run/cryolab/client";
@@ -70,7 +70,8 @@ impl Stage {
     ) -> Result<Ended, Stop> {
         let guest = self.guest(name)?;
         guest.put(Path::new(CLIENT), 0o755, &fs_err::read(&client.binary)?).await?;
-        let arguments = arguments.iter().map(|argument| argument.replace("{address}", ADDRESS));
+        let address = self.pod_address();
+        let arguments = arguments.iter().map(|argument| argument.replace("{address}", &address));
         let command = std::iter::once(CLIENT.to_owned()).chain(arguments).collect();
         let ended = self.run(name, Place::Node, command).await?;
         let said = last_line(&ended.stderr, &ended.stdout).trim_start_matches(": ").to_owned();

@@ -74,6 +74,11 @@ impl Times {
         millis(self.verifier)
     }
 
+    /// The pod comes back in other ways than by going on: it has no downtime.
+    pub(super) fn has_no_downtime(&mut self) {
+        self.frozen = None;
+    }
+
     /// The pod runs again.
     pub(super) fn resumed(&mut self) {
         if let Some(frozen) = self.frozen.take() {

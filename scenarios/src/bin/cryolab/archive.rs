@@ -70,6 +70,9 @@ impl Display for Shown<'_> {
             let files = container.image_files.len();
             writeln!(f, "            {files} files of its image must be the same where it goes")?;
         }
+        for socket in &manifest.bound {
+            writeln!(f, "bound       {}: it comes back with this address only", plain(socket))?;
+        }
         writeln!(f, "\n{:>14}  member", "bytes")?;
         for (name, member) in &manifest.members {
             writeln!(f, "{:>14}  {}", member.bytes, plain(name))?;
@@ -87,10 +90,11 @@ mod tests {
     use super::*;
 
     const MANIFEST: &str = r#"{
-        "format": 2,
+        "format": 3,
         "origin": {"kernel": "6.12\u001b[2J", "arch": "x86_64", "criu": "4.1.1"},
         "pod": {"name": "p", "hostname": "p", "link": null, "shm_mib": 1, "containers": []},
         "containers": [],
+        "bound": ["tcp 10.88.0.2:6379"],
         "members": {"shm.tar": {"bytes": 1024, "xxh64": "00000000000000ff"}}
     }"#;
 

@@ -122,8 +122,8 @@ pub(crate) struct E2e {
     /// Runtimes: `cryolab`, the engine itself
     #[arg(long, value_delimiter = ',', default_value = "cryolab", value_name = "LIST")]
     pub(crate) runtime: Vec<String>,
-    /// Scenarios: `reboot`, `migration` (to another node), or `in-place` (checkpoint and restore on
-    /// the same boot); `NAME/*` for all variants
+    /// Scenarios: `reboot`, `quick-start` (many copies of one checkpoint), `migration` (to another
+    /// node), or `in-place` (checkpoint and restore on the same boot); `NAME/*` for all variants
     #[arg(long, value_delimiter = ',', default_values = scenarios::DEFAULT, value_name = "LIST")]
     pub(crate) scenario: Vec<String>,
     /// Workloads: a name from `workloads/`, or a path to a folder with a `workload.toml`
@@ -158,6 +158,9 @@ pub(crate) struct E2e {
     /// others go on from a branch of its nodes
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) repeat: u32,
+    /// How many copies `quick-start` makes of one checkpoint
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) copies: u16,
     /// How time passes in guests: `virtual` counts instructions, so that times measured there
     /// repeat on a noisy host; it takes two to three times as long, and guests have one CPU
     #[arg(long, value_enum, default_value_t = Time::Real)]

@@ -236,6 +236,7 @@ impl Run<'_> {
             hooks: Rc::clone(hooks),
             expectations: Rc::clone(&self.expectations),
             opening,
+            copies: self.wanted.copies,
             pcap: self.wanted.pcap,
             keep: self.wanted.keep.setting(),
             stand: self.wanted.stand.setting(),
@@ -249,6 +250,7 @@ impl Run<'_> {
     fn settings(&self) -> Vec<String> {
         let mut words = vec!["--accel".to_owned(), word(&self.wanted.accel)];
         words.extend(["--time".to_owned(), word(&self.wanted.time)]);
+        words.extend(["--copies".to_owned(), self.wanted.copies.to_string()]);
         if self.wanted.pcap {
             words.push("--pcap".to_owned());
         }
