@@ -1,5 +1,6 @@
 //! In place: checkpoint and restore on the same boot. The quick one, for spoiling things often.
 
+use model::Activity;
 use model::Phase;
 use runner::scenario::{Scenario, Variant};
 use runner::stage::{Befall, NodeName, Stage, Stop};
@@ -10,6 +11,7 @@ use crate::{DATA_MIB, judge};
 pub const IN_PLACE: Scenario = Scenario {
     name: "in-place",
     summary: "checkpoint, then restore on the same boot",
+    activities: &[Activity::Checkpoint, Activity::Restore],
     variants: &[ONCE, WIRE_CUT],
 };
 

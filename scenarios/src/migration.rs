@@ -2,6 +2,7 @@
 //!
 //! Its address moves with it, so that a connection from a third node goes on.
 
+use model::Activity;
 use runner::scenario::{Scenario, Variant};
 use runner::stage::{NodeName, Stage, Stop};
 
@@ -11,6 +12,7 @@ use crate::{DATA_MIB, judge};
 pub const MIGRATION: Scenario = Scenario {
     name: "migration",
     summary: "checkpoint on one node, restore on another",
+    activities: &[Activity::Checkpoint, Activity::Give, Activity::Take, Activity::Restore],
     variants: &[STOP_COPY],
 };
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing but the data disk survives: a new QEMU runs firmware, kernel and init again.
 
+use model::Activity;
 use model::message::Shutdown;
 use runner::scenario::{Scenario, Variant};
 use runner::stage::{NodeName, Stage, Stop};
@@ -12,6 +13,7 @@ use crate::{DATA_MIB, judge};
 pub const REBOOT: Scenario = Scenario {
     name: "reboot",
     summary: "checkpoint, reboot the node, restore",
+    activities: &[Activity::Checkpoint, Activity::Restore],
     variants: &[ORDERLY, POWER_CUT],
 };
 

@@ -91,6 +91,49 @@ fn copies_of_a_checkpoint_are_pods_of_their_own() {
     assert!(cell["levels"]["kernel"]["facts"].as_u64() >= Some(2 * 2000), "{}", cell["levels"]);
 }
 
+/// Cells of a run in which faults strike; each came through, by these words.
+fn recovered(words: &[&str]) -> Vec<String> {
+    let run = Run::of(words);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    for cell in run.cells() {
+        assert_eq!(unknown_differences(cell), [""; 0], "{}: {}", cell["name"], cell["reason"]);
+    }
+    let how = run.cells().iter().map(|cell| cell["options"]["recovered"].as_str());
+    how.map(|how| how.unwrap_or("no fault").to_owned()).collect()
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn a_pod_outlives_the_death_of_criu_and_keeps_its_connections() {
+    let words = [&QUICK[..], &["--crash", "*files:kill-criu"]].concat();
+    assert_eq!(recovered(&words), ["the pod runs on"; 2]);
+    let words = [&QUICK[..], &["--crash", "tasks:kill-criu"]].concat();
+    assert_eq!(recovered(&words), ["restored from its archive"; 2]);
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn a_pod_outlives_the_death_of_the_engine_on_one_side_of_each_commit() {
+    let words = [&QUICK[..], &["--crash", "commit:kill-engine"]].concat();
+    assert_eq!(recovered(&words), ["the pod runs on", "restored from its archive"]);
+    let words = [&QUICK[..], &["--crash", "adopt:kill-engine"]].concat();
+    assert_eq!(recovered(&words), ["restored from its archive", "the restored pod runs"]);
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn a_full_disk_is_refused_and_the_pod_runs_on() {
+    let words = [&QUICK[..], &["--crash", "before-archive:full-disk"]].concat();
+    assert_eq!(recovered(&words), ["the pod runs on"]);
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
+fn the_power_takes_a_pod_along_only_before_the_commit() {
+    let words = ["--scenario", "reboot", "--workload", "counter", "--crash", "commit:power"];
+    assert_eq!(recovered(&words), ["nothing to restore", "restored from its archive"]);
+}
+
 #[test]
 #[ignore = "boots a VM: cargo xtask test runs it"]
 fn a_checkpoint_outlives_a_power_cut_and_is_whole() {

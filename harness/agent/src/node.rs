@@ -1,6 +1,6 @@
 //! What the agent knows about the node that it runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -52,6 +52,8 @@ pub(crate) struct Node {
     pub(crate) bell: Arc<Bell>,
     /// Engine children.
     pub(crate) engines: Engines,
+    /// One recovery at a time.
+    pub(crate) recovering: Mutex<()>,
     /// Pods that were started or restored here.
     pub(crate) pods: Pods,
     /// Leads to the host.
@@ -73,8 +75,10 @@ impl Node {
         hello: Hello,
     ) -> Arc<Node> {
         let modprobe = load_modules(&reaper);
-        let (pods, requests) = Default::default();
-        Arc::new(Node { reaper, bell, engines, pods, outbox, requests, hello, modprobe })
+        let (recovering, pods, requests) = Default::default();
+        let node =
+            Node { reaper, bell, engines, recovering, pods, outbox, requests, hello, modprobe };
+        Arc::new(node)
     }
 
     /// Waits until what CRIU needs of the kernel is loaded.

@@ -63,6 +63,22 @@ impl Pods {
         found.cloned().with_context(|| format!("no container {container} in pod {pod}"))
     }
 
+    /// Whether a pod is known.
+    pub(crate) fn knows(&self, pod: &str) -> bool {
+        lock(&self.table).contains_key(pod)
+    }
+
+    /// Forgets all pods but these, and reads from the containers of these again.
+    pub(crate) fn keep(&self, pods: &[PodStatus]) {
+        let known: Vec<String> = lock(&self.table).keys().cloned().collect();
+        for name in known {
+            match pods.iter().any(|pod| pod.name == name) {
+                true => self.resume(&name),
+                false => self.remove(&name),
+            }
+        }
+    }
+
     /// Reads nothing more from the pod's containers: what is unread is their state.
     pub(crate) fn pause(&self, pod: &str) {
         self.each_output(pod, Output::pause);

@@ -11,6 +11,7 @@ mod panic;
 mod prepare;
 mod put;
 mod ready;
+mod recover;
 mod remove;
 mod restore;
 mod run;
@@ -48,6 +49,11 @@ pub(crate) fn carry_out(call: &Call<'_>, request: Request) -> anyhow::Result<Rep
             restore::restore(call, archive, identity, deadline_ms)
         }
         Request::Remove { pod } => remove::remove(call, pod),
+        Request::WaitAt { mark } => {
+            call.node.engines.wait_at(mark);
+            Ok(Reply::Done)
+        }
+        Request::Recover { archives } => recover::recover(call, archives),
         Request::HandOver { side, deadline_ms } => handover::hand_over(call, side, deadline_ms),
         Request::Capture { pod } => capture::capture(call, Order::Capture { pod }),
         Request::Images { pod, of } => capture::capture(call, Order::Images { pod, of }),

@@ -22,9 +22,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use engine::{Engine, EngineConfig, LinuxHost, PhaseReached, StdioSet, Watch};
-use model::Phase;
 use model::message::{Afterwards, Decision, Failure};
 use model::pod::PodSpec;
+use model::{Phase, Step};
 use serde::Serialize;
 
 /// How long an operation may take.
@@ -105,8 +105,8 @@ struct Teller {
 }
 
 impl Watch for Teller {
-    fn step(&mut self, name: &str) {
-        eprintln!("step {name}");
+    fn step(&mut self, step: Step) {
+        eprintln!("step {step}");
     }
 
     fn phase(&mut self, reached: PhaseReached<'_>) -> Decision {

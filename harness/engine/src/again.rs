@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fs_err::os::unix::fs::symlink;
+use model::Step;
 use model::message::Decision;
 use model::pod::ContainerStatus;
 
@@ -86,7 +87,7 @@ impl Engine {
         let dump = AnotherDump { containers: images.collect(), work };
         let mut watch = Unwatched;
         let mut progress = Progress::new(&mut watch, self.host(), deadline);
-        progress.step("dump");
+        progress.step(Step::Dump);
         let dumped = cut.discard_pages().and_then(|()| cut.dump(&mut progress));
         let dumped = dumped.and_then(|_| cut.check_frozen(&progress));
         if dumped.is_err() {
@@ -129,7 +130,7 @@ impl Cut<'_> {
 struct Unwatched;
 
 impl Watch for Unwatched {
-    fn step(&mut self, _: &str) {}
+    fn step(&mut self, _: Step) {}
 
     fn phase(&mut self, _: PhaseReached<'_>) -> Decision {
         Decision::Continue

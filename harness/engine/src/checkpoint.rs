@@ -8,16 +8,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::Phase;
 use model::message::{Afterwards, CheckpointReport};
 use model::pod::PodStatus;
+use model::{Phase, Step};
 
 use crate::archive::{self, ContainerRecord, Manifest, Origin};
 use crate::engine::Engine;
 use crate::error::{About, Error};
-use crate::store::{Places, Record};
+use crate::store::{Checkpointing, Places, Record};
 use crate::watch::{Progress, Watch};
-use crate::{bound, cgroup, checks, freeze, remove, root, sandbox, stdio};
+use crate::{bound, cgroup, checks, freeze, release, remove, root, sandbox, stdio};
 
 impl Engine {
     /// Freezes a pod, dumps it, writes the archive, and removes the pod or lets it run on.
@@ -45,7 +45,8 @@ impl Engine {
         let mut progress = Progress::new(watch, self.host(), deadline);
         progress.work_in(&work);
         let status = record.status(&places);
-        let cut = Cut { engine: self, places, record, status, work, takes: Takes::Everything };
+        let takes = Takes::Everything;
+        let mut cut = Cut { engine: self, places, record, status, work, takes };
         let report = cut.take(archive, afterwards, &mut progress);
         report.map_err(|error| progress.locate(error))
     }
@@ -73,65 +74,85 @@ pub(crate) enum Takes {
 
 impl Cut<'_> {
     fn take(
-        &self,
+        &mut self,
         archive: &Path,
         afterwards: Afterwards,
         progress: &mut Progress<'_>,
     ) -> Result<CheckpointReport, Error> {
         let host = self.engine.host();
-        progress.step("gate");
-        sandbox::gate(host, &self.places, &self.record.spec, false)?;
-        let report = self.while_gated(archive, progress);
+        let (archive_name, reusing) = (archive.to_path_buf(), Vec::new());
+        let note = Checkpointing { archive: archive_name, sha256: None, afterwards, reusing };
+        self.note(Some(note))?;
+        let report = self.while_noted(archive, progress);
         if report.is_err() {
             // The first failure is the one to tell.
-            let _ = self.run_on();
+            let _ = release::release(host, &self.places, &self.record);
+            let _ = self.note(None);
             return report;
         }
         match afterwards {
             Afterwards::Remove => {
-                progress.step("remove");
+                progress.step(Step::Remove);
                 remove::clear(host, &self.places)?;
             }
             Afterwards::Run => {
-                progress.step("resume");
-                self.run_on()?;
+                progress.step(Step::RunOn);
+                release::resume(host, &self.places, &self.record)?;
+                self.note(None)?;
             }
         }
+        progress.done();
         archive::forget_members(&self.work, &self.status)?;
         report
     }
 
-    /// Thaws the pod and opens its link. The link goes second: a frozen pod answers nobody, and what
-    /// would come meanwhile is as well lost on the way.
-    fn run_on(&self) -> Result<(), Error> {
-        let host = self.engine.host();
-        let thawed = freeze::thaw(host, &self.status);
-        thawed.and(sandbox::gate(host, &self.places, &self.record.spec, true))
+    /// Notes for whoever comes after this engine what is being done to the pod.
+    fn note(&mut self, checkpoint: Option<Checkpointing>) -> Result<(), Error> {
+        self.record.checkpoint = checkpoint;
+        self.record.save(&self.places)
     }
 
-    fn while_gated(
-        &self,
+    fn amend(&mut self, change: impl FnOnce(&mut Checkpointing)) -> Result<(), Error> {
+        self.record.checkpoint.as_mut().map(change);
+        self.record.save(&self.places)
+    }
+
+    /// Notes what CRIU changes in sockets and, if it dies, cannot change back.
+    fn note_sockets(&mut self) -> Result<(), Error> {
+        let host = self.engine.host();
+        let pids = release::tasks(host, &self.status)?;
+        let sockets = |pid: &i32| host.reusing_sockets(*pid).about("look at", proc(*pid));
+        let reusing = pids.iter().map(sockets).collect::<Result<Vec<_>, _>>()?.concat();
+        self.amend(|note| note.reusing = reusing)
+    }
+
+    fn while_noted(
+        &mut self,
         archive: &Path,
         progress: &mut Progress<'_>,
     ) -> Result<CheckpointReport, Error> {
         let host = self.engine.host();
-        progress.step("freeze");
+        progress.step(Step::Gate);
+        sandbox::gate(host, &self.places, &self.record.spec, false)?;
+        progress.step(Step::Freeze);
         let began = progress.elapsed();
         freeze::freeze(host, &self.status, progress.left()?)?;
         let frozen = progress.elapsed();
         checks::running(host, &self.status.containers)?;
         progress.phase(Phase::Frozen, &self.main_pids()?, None)?;
 
-        progress.step("dump");
+        self.note_sockets()?;
+        progress.step(Step::Dump);
         let mut manifest = self.manifest()?;
         let names = self.dump(progress)?;
         self.check_frozen(progress)?;
         let dumped = progress.elapsed();
 
-        progress.step("archive");
+        progress.step(Step::Archive);
         manifest.members = archive::digest_members(&self.work, names)?;
         let written = archive::write(archive, &manifest, &self.work)?;
-        progress.step("commit");
+        self.amend(|note| note.sha256 = Some(written.sha256.clone()))?;
+        progress.step(Step::Commit);
         progress.left()?;
         written.commit()?;
         let archived = progress.elapsed();
@@ -230,6 +251,11 @@ impl Cut<'_> {
         let file = fs_err::File::create(&path).about("create", &path)?;
         archive::pack(folder, std::io::BufWriter::new(file))
     }
+}
+
+/// What the kernel shows of a task.
+pub(crate) fn proc(pid: i32) -> PathBuf {
+    Path::new("/proc").join(pid.to_string())
 }
 
 /// Whole microseconds.

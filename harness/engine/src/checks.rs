@@ -111,7 +111,7 @@ fn attaches(host: &dyn Host, container: &ContainerStatus) -> Result<bool, Error>
 }
 
 /// The file of a line of `/proc/PID/maps`, or nothing.
-fn map_name(line: &str) -> &str {
+pub(crate) fn map_name(line: &str) -> &str {
     line.splitn(6, ' ').nth(5).unwrap_or("").trim_start()
 }
 

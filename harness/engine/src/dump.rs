@@ -10,13 +10,14 @@ use std::fs::File;
 use std::path::Path;
 
 use criu::rpc::{Answer, Command, DumpOptions, ManageCgroups, NetworkLock, NotificationKind};
-use model::Phase;
 use model::pod::{ContainerSpec, ContainerStatus};
+use model::{Phase, Step};
 
 use crate::archive;
 use crate::checkpoint::Cut;
 use crate::checks;
 use crate::error::{About, Error};
+use crate::freeze;
 use crate::host::Namespace;
 use crate::root::{self, External};
 use crate::times::Times;
@@ -45,9 +46,11 @@ impl Cut<'_> {
         let Some(spec) = self.record.spec.containers.get(index) else {
             let images = self.images(&self.status.containers[0]);
             progress.phase(Phase::PostDump, &self.main_pids()?, Some(&images))?;
-            progress.step("files");
+            progress.step(Step::Files);
             times.put_back()?;
-            return self.gather();
+            let gathered = self.gather();
+            progress.done();
+            return gathered;
         };
         let container = &self.status.containers[index];
         let (images, work) = self.folders(container)?;
@@ -55,8 +58,16 @@ impl Cut<'_> {
         let command = self.command(carrier == Some(index))?;
         let mut rest = None;
         let dumped = self.engine.host().dump(&command, &options, progress.left()?, &mut |told| {
+            if told.kind == NotificationKind::NetworkLock {
+                progress.step(Step::Lock);
+                progress.done();
+            }
             if told.kind == NotificationKind::PostDump {
-                rest = Some(self.dump_from(index + 1, carrier, times, progress));
+                // From here on no task would run by CRIU's death either: their sockets are in repair
+                // mode, and CRIU, which has thawed the cgroup, needs none of them any more.
+                let held = freeze::set(self.engine.host(), &container.cgroup, true);
+                let next = held.and_then(|()| self.dump_from(index + 1, carrier, times, progress));
+                rest = Some(next);
             }
             if matches!(rest, Some(Err(_))) { Answer::Fail } else { Answer::Go }
         });

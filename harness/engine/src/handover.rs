@@ -26,12 +26,13 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use model::Step;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{Member, digest_file, flush_folder, folder_of};
 use crate::error::{About, Error};
-use crate::watch::Watch;
+use crate::watch::{Steps, Watch};
 
 /// Longest message.
 const MESSAGE_BYTES: u64 = 4096;
@@ -102,6 +103,11 @@ fn arrived(archive: &Path) -> Result<Option<(String, PathBuf)>, Error> {
     Ok(None)
 }
 
+/// Whether a file of this name is an archive that was given to another node.
+pub(crate) fn is_given(name: &str) -> bool {
+    name.rsplit_once(GIVEN).is_some_and(|(_, word)| is_word(word))
+}
+
 /// It becomes part of a file's name.
 fn is_word(word: &str) -> bool {
     word.len() == WORD && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -119,7 +125,7 @@ fn draw_word() -> Result<String, Error> {
 /// # Errors
 /// What failed. As long as there is a file called `archive`, it is ours.
 pub fn give(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> Result<Gave, Error> {
-    let mut talk = Talk::with(peer);
+    let (mut talk, mut steps) = (Talk::with(peer), Steps::default());
     let (word, have) = match talk.hear("the taker's question")? {
         FromTaker::Ask { word, have } if is_word(&word) => (word, have),
         said => return Err(out_of_place(&said)),
@@ -133,7 +139,7 @@ pub fn give(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
     let have = match have {
         Some(have) => have,
         None => {
-            watch.step("send");
+            steps.begin(Step::Send, watch);
             talk.send_file(archive)?;
             match talk.hear("that all has arrived")? {
                 FromTaker::Have { content } => content,
@@ -145,18 +151,20 @@ pub fn give(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
         talk.say(&FromGiver::Other)?;
         return Err(refused(archive, "give", "what the taker has is another archive"));
     }
-    watch.step("give");
+    steps.begin(Step::Give, watch);
     if !is_given {
         fs_err::rename(archive, &given).about("rename", archive)?;
         flush_folder(archive)?;
     }
+    steps.end(watch);
     // From here on the archive is the taker's, whatever happens to the messages.
     match talk.say(&FromGiver::Yours).and_then(|()| talk.hear("thanks")) {
         Ok(FromTaker::Thanks) => {}
         _ => return Ok(Gave::Given),
     }
-    watch.step("forget");
+    steps.begin(Step::Forget, watch);
     fs_err::remove_file(&given).about("remove", &given)?;
+    steps.end(watch);
     Ok(Gave::Thanked)
 }
 
@@ -171,7 +179,7 @@ pub fn take(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
     if archive.exists() {
         return Err(refused(archive, "take", "there is an archive of this name already"));
     }
-    let mut talk = Talk::with(peer);
+    let (mut talk, mut steps) = (Talk::with(peer), Steps::default());
     let (arriving, content) = match arrived(archive)? {
         Some((word, arriving)) => {
             let content = digest_file(&arriving)?;
@@ -182,8 +190,9 @@ pub fn take(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
             let word = draw_word()?;
             let arriving = beside(archive, ARRIVING, &word);
             talk.say(&FromTaker::Ask { word, have: None })?;
-            watch.step("receive");
+            steps.begin(Step::Receive, watch);
             let content = receive(&mut talk, archive, &arriving)?;
+            steps.end(watch);
             talk.say(&FromTaker::Have { content: content.clone() })?;
             (arriving, content)
         }
@@ -198,9 +207,10 @@ pub fn take(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
         FromGiver::Nothing => return Err(nothing(archive)),
         said @ FromGiver::Archive { .. } => return Err(out_of_place(&said)),
     }
-    watch.step("claim");
+    steps.begin(Step::Claim, watch);
     fs_err::rename(&arriving, archive).about("rename", &arriving)?;
     flush_folder(archive)?;
+    steps.end(watch);
     // It is ours: that the giver does not hear it costs a file there.
     let _ = talk.say(&FromTaker::Thanks);
     Ok(content.bytes)

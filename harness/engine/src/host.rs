@@ -7,6 +7,7 @@
 mod child;
 mod linux;
 mod network;
+mod sockets;
 mod sys;
 
 use std::collections::BTreeMap;
@@ -133,6 +134,15 @@ impl fmt::Display for Fitting {
     }
 }
 
+/// An open file of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// The node's pid of the task.
+    pub pid: i32,
+    /// Its number there.
+    pub fd: i32,
+}
+
 /// Standard input, output and error of a container; what is missing is the container's `/dev/null`.
 #[derive(Debug, Default)]
 pub struct Streams(pub [Option<OwnedFd>; 3]);
@@ -248,6 +258,13 @@ pub trait Host: fmt::Debug {
     /// Removes network locks that a CRIU which was killed has left in a network namespace.
     fn remove_locks(&self, net: &Path) -> io::Result<()>;
 
+    /// TCP sockets of a task that may be bound where others are (`SO_REUSEADDR`).
+    fn reusing_sockets(&self, pid: i32) -> io::Result<Vec<Descriptor>>;
+    /// Takes TCP sockets of a task out of the repair mode in which a CRIU that was killed has left
+    /// them. It takes `SO_REUSEADDR` with it (net/ipv4/tcp.c, `TCP_REPAIR_OFF`), so those that had it
+    /// are named.
+    fn end_repair(&self, pid: i32, reusing: &[Descriptor]) -> io::Result<()>;
+
     /// Starts a program. It becomes a child of this process.
     fn spawn(&self, process: &Process, streams: Streams) -> Result<i32, SpawnError>;
     /// Sends a signal; the process may be gone.
@@ -255,6 +272,9 @@ pub trait Host: fmt::Debug {
     /// Waits for the end of a child and reaps it: exit code, or 128 + signal; 0 at once for what is
     /// no child of this process. `None`: it did not end in time.
     fn await_exit(&self, pid: i32, limit: Duration) -> io::Result<Option<i32>>;
+
+    /// Waits for the end of a process that is no child of this one. `false`: it did not end in time.
+    fn await_gone(&self, pid: i32, limit: Duration) -> io::Result<bool>;
 
     /// CRIU's version.
     fn criu_version(&self, program: &Path) -> Result<String, criu::rpc::Error>;

@@ -24,6 +24,7 @@ mod again;
 mod checkpoint;
 mod dump;
 mod exec;
+mod recover;
 mod remove;
 mod restore;
 mod revive;
@@ -35,6 +36,7 @@ mod checks;
 mod freeze;
 mod host;
 mod names;
+mod release;
 mod root;
 mod sandbox;
 mod scene;
@@ -49,7 +51,8 @@ pub use engine::{Engine, EngineConfig};
 pub use error::Error;
 pub use exec::Exited;
 pub use host::{
-    Callback, Fitting, Home, Host, LinuxHost, Mount, Namespace, Process, SpawnError, Streams,
+    Callback, Descriptor, Fitting, Home, Host, LinuxHost, Mount, Namespace, Process, SpawnError,
+    Streams,
 };
 pub use stdio::StdioSet;
 pub use watch::{PhaseReached, Watch};

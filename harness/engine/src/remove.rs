@@ -22,7 +22,12 @@ impl Engine {
         if !places.folder.exists() {
             return Err(Error::NoPod(pod.to_owned()));
         }
-        clear(self.host(), &places)?;
+        self.remove_all(&places)
+    }
+
+    /// Removes the pod, and CRIU's logs and images of it.
+    pub(crate) fn remove_all(&self, places: &Places) -> Result<(), Error> {
+        clear(self.host(), places)?;
         remove_tree(&places.work)
     }
 }

@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::Phase;
 use model::message::RestoreReport;
 use model::pod::{Link, PodIdentity, PodSpec, PodStatus, Stdio};
+use model::{Phase, Step};
 
 use crate::archive::{self, ArchiveError, ContainerRecord, Manifest, Opened};
 use crate::checkpoint::micros;
@@ -17,7 +17,7 @@ use crate::error::{About, Error};
 use crate::host::Streams;
 use crate::scene::Scene;
 use crate::stdio::{self, StdioSet};
-use crate::store::{Places, Record};
+use crate::store::{Places, Record, State};
 use crate::times::Times;
 use crate::watch::{Progress, Watch};
 use crate::{cgroup, checks, freeze, names, remove, root, sandbox};
@@ -25,8 +25,8 @@ use crate::{cgroup, checks, freeze, names, remove, root, sandbox};
 impl Engine {
     /// Makes the pod of an archive again and lets it run, as who it was or as somebody else.
     ///
-    /// Steps: `verify`, `unpack`, `sandbox`, `root`, `restore`, for each container `place` and
-    /// `hold`, then `settle`, `resume`. Phases: `pre-restore`, `pre-resume`, `post-resume`.
+    /// Steps: `verify`, `unpack`, `sandbox`, `root`, `restore`, for each container `place`,
+    /// `mounts`, `tasks`, `sockets` and `hold`, then `settle`, `adopt`, `resume`. Phases: `pre-restore`, `pre-resume`, `post-resume`.
     /// `deadline` does not count the waits at phases.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl Engine {
         progress: &mut Progress<'_>,
     ) -> Result<RestoreReport, Error> {
         let refused = |source| Error::Archive { path: archive.to_path_buf(), source };
-        progress.step("verify");
+        progress.step(Step::Verify);
         let mut opened = archive::open(archive).map_err(refused)?;
         check_origin(&opened).map_err(refused)?;
         if let Some(identity) = identity {
@@ -67,7 +67,7 @@ impl Engine {
             remove::remove_tree(&work)?;
             fs_err::create_dir_all(&work).about("make", &work)?;
             check_space(&opened, &work)?;
-            progress.step("unpack");
+            progress.step(Step::Unpack);
             let manifest = archive::unpack(opened, &work).map_err(refused)?;
             let record = Record::new(&manifest.pod);
             Return { engine: self, places: &places, manifest, record, work }.run(streams, progress)
@@ -137,22 +137,22 @@ impl Return<'_> {
     ) -> Result<RestoreReport, Error> {
         let host = self.engine.host();
         let spec = self.record.spec.clone();
-        progress.step("sandbox");
+        progress.step(Step::Sandbox);
         self.record.save(self.places)?;
         sandbox::make(host, self.places, &spec)?;
         self.unpack_tree(&self.places.shm, archive::SHM)?;
-        progress.step("root");
+        progress.step(Step::Root);
         self.make_roots()?;
         let streams = self.connect(streams)?;
         let images = self.images(0);
         let unpacked = progress.elapsed();
         progress.phase(Phase::PreRestore, &[], Some(&images))?;
 
-        progress.step("restore");
+        progress.step(Step::Restore);
         let times = Times::of(self.places, &spec)?;
         self.revive(&streams, progress)?;
         drop(streams);
-        progress.step("settle");
+        progress.step(Step::Settle);
         let status = self.record.status(self.places);
         self.settle(&status, progress)?;
         times.put_back()?;
@@ -161,9 +161,13 @@ impl Return<'_> {
         let pids: Vec<i32> = tasks.iter().map(|(pid, _)| *pid).collect();
         progress.phase(Phase::PreResume, &pids, Some(&images))?;
 
-        progress.step("resume");
+        progress.step(Step::Adopt);
+        self.record.state = State::There;
+        self.record.save(self.places)?;
+        progress.step(Step::Resume);
         sandbox::gate(host, self.places, &spec, true)?;
         freeze::thaw(host, &status)?;
+        progress.done();
         progress.phase(Phase::PostResume, &pids, Some(&images))?;
         archive::forget_members(&self.work, &status)?;
         Ok(RestoreReport {

@@ -12,6 +12,7 @@ use criu::rpc::{
     Answer, Command, InheritFd, JoinNamespace, ManageCgroups, NetworkLock, Notification,
     NotificationKind, RestoreOptions,
 };
+use model::Step;
 use model::pod::ContainerSpec;
 
 use crate::dump::set_wishes;
@@ -74,17 +75,31 @@ impl Return<'_> {
         let group = self.places.container(&self.record.spec.containers[index].name).cgroup;
         let done = match (&told.kind, told.pid) {
             (NotificationKind::SetupNamespaces, Some(pid)) => {
-                progress.step("place");
+                progress.step(Step::Place);
                 self.remember(index, pid)?;
-                return cgroup::place(host, &group, pid);
+                let placed = cgroup::place(host, &group, pid);
+                progress.done();
+                return placed;
             }
-            (NotificationKind::NetworkUnlock, _) => self.revive_from(index + 1, streams, progress),
+            (NotificationKind::PostSetupNamespaces, _) => {
+                progress.step(Step::Mounts);
+                Ok(())
+            }
+            (NotificationKind::PostRestore, _) => {
+                progress.step(Step::Tasks);
+                Ok(())
+            }
+            (NotificationKind::NetworkUnlock, _) => {
+                progress.step(Step::Sockets);
+                self.revive_from(index + 1, streams, progress)
+            }
             (NotificationKind::PreResume, _) => {
-                progress.step("hold");
+                progress.step(Step::Hold);
                 freeze::set(host, &group, true)
             }
             _ => Ok(()),
         };
+        progress.done();
         if done.is_err() {
             // The first failure is the one to tell.
             let _ = cgroup::kill(host, &group);

@@ -28,13 +28,18 @@ impl Scene {
             host.signal(pid, libc::SIGKILL).about("kill", &process)?;
             host.await_exit(pid, END_LIMIT).about("wait for", &process)?;
         }
-        for name in yards(host)?.iter().filter(|name| !self.yards.contains(name)) {
-            let yard = Path::new("/tmp").join(name);
-            host.unmount(&yard).about("unmount", &yard)?;
-            host.remove_folder(&yard).about("remove", &yard)?;
-        }
-        Ok(())
+        clear_yards(host, &self.yards)
     }
+}
+
+/// Removes folders in which CRIUs built mount namespaces, but for these.
+pub(crate) fn clear_yards(host: &dyn Host, others: &[String]) -> Result<(), Error> {
+    for name in yards(host)?.iter().filter(|name| !others.contains(name)) {
+        let yard = Path::new("/tmp").join(name);
+        host.unmount(&yard).about("unmount", &yard)?;
+        host.remove_folder(&yard).about("remove", &yard)?;
+    }
+    Ok(())
 }
 
 fn yards(host: &dyn Host) -> Result<Vec<String>, Error> {

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::host::{Home, Process, Streams};
 use crate::names;
 use crate::stdio::{self, StdioSet};
-use crate::store::{Places, Record};
+use crate::store::{Places, Record, State};
 use crate::{cgroup, remove, root, sandbox};
 
 impl Engine {
@@ -59,6 +59,8 @@ impl Engine {
             record.pids.push(self.start_container(places, container, given)?);
             record.save(places)?;
         }
+        record.state = State::There;
+        record.save(places)?;
         Ok(record.status(places))
     }
 

@@ -6,15 +6,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use model::message::Afterwards;
 use model::pod::{ContainerStatus, PodSpec, PodStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{About, Error};
-use crate::host::Namespace;
+use crate::host::{Descriptor, Namespace};
 use crate::names;
 
 /// Format of the record on disk.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Places of a pod on its node.
 #[derive(Clone, Debug)]
@@ -85,12 +86,46 @@ pub(crate) struct Record {
     pub(crate) pids: Vec<i32>,
     /// Names of the pipes given as standard streams, such as `pipe:[4711]`: three a container.
     pub(crate) streams: Vec<[Option<String>; 3]>,
+    /// Whether the pod is there, or only begun.
+    pub(crate) state: State,
+    /// The checkpoint that is being taken of it.
+    pub(crate) checkpoint: Option<Checkpointing>,
+}
+
+/// How far the making of a pod has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    /// It is being made: an engine that finds it so removes it.
+    Begun,
+    /// It is this node's: an engine that finds it so lets it run.
+    There,
+}
+
+/// What an engine that starts must know about a checkpoint that another had under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Checkpointing {
+    /// The archive's name.
+    pub(crate) archive: PathBuf,
+    /// SHA-256 of what is about to get that name, in hexadecimal.
+    pub(crate) sha256: Option<String>,
+    /// What becomes of the pod then.
+    pub(crate) afterwards: Afterwards,
+    /// Sockets that may be bound where others are (`SO_REUSEADDR`).
+    pub(crate) reusing: Vec<Descriptor>,
 }
 
 impl Record {
     /// A pod whose containers do not run yet.
     pub(crate) fn new(spec: &PodSpec) -> Record {
-        Record { format: FORMAT, spec: spec.clone(), pids: Vec::new(), streams: Vec::new() }
+        Record {
+            format: FORMAT,
+            spec: spec.clone(),
+            pids: Vec::new(),
+            streams: Vec::new(),
+            state: State::Begun,
+            checkpoint: None,
+        }
     }
 
     /// Reads the record of a pod.

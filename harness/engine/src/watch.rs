@@ -3,16 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::Phase;
 use model::message::Decision;
+use model::{Mark, Phase, Side, Step};
 
 use crate::error::Error;
 use crate::host::Host;
 
 /// Is told what an operation does, and decides at each phase how it goes on.
 pub trait Watch {
-    /// A named step begins.
-    fn step(&mut self, name: &str);
+    /// A step begins.
+    fn step(&mut self, step: Step);
+    /// A step is about to be done, or is done. Whoever wants can wait here, outside the operation's
+    /// deadline.
+    fn mark(&mut self, _: Mark) {}
     /// A phase is reached; the operation waits for the decision, outside its deadline.
     fn phase(&mut self, reached: PhaseReached<'_>) -> Decision;
 }
@@ -37,7 +40,7 @@ pub(crate) struct Progress<'a> {
     limit: Duration,
     began: Duration,
     waited: Duration,
-    step: &'static str,
+    steps: Steps,
     passed: Option<Phase>,
 }
 
@@ -50,7 +53,7 @@ impl<'a> Progress<'a> {
             limit,
             began: host.now(),
             waited: Duration::ZERO,
-            step: "begin",
+            steps: Steps::default(),
             passed: None,
         }
     }
@@ -60,10 +63,18 @@ impl<'a> Progress<'a> {
         self.work = work.to_path_buf();
     }
 
-    /// A step begins.
-    pub(crate) fn step(&mut self, name: &'static str) {
-        self.step = name;
-        self.watch.step(name);
+    /// A step begins; the one before is done.
+    pub(crate) fn step(&mut self, step: Step) {
+        let before = self.host.now();
+        self.steps.begin(step, self.watch);
+        self.waited += self.host.now() - before;
+    }
+
+    /// The step is done, before the next begins.
+    pub(crate) fn done(&mut self) {
+        let before = self.host.now();
+        self.steps.end(self.watch);
+        self.waited += self.host.now() - before;
     }
 
     /// Tells a phase and waits.
@@ -101,7 +112,7 @@ impl<'a> Progress<'a> {
             _ => Err(Error::Deadline {
                 what: "the operation".to_owned(),
                 limit: self.limit,
-                seen: format!("step {}", self.step),
+                seen: format!("step {}", self.steps.name()),
             }),
         }
     }
@@ -111,11 +122,40 @@ impl<'a> Progress<'a> {
         match source {
             Error::Step { .. } => source,
             source => Error::Step {
-                step: self.step,
+                step: self.steps.name(),
                 phase: self.passed,
                 work: self.work.clone(),
                 source: Box::new(source),
             },
         }
+    }
+}
+
+/// The steps of an operation, each of which has two sides.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    last: Option<Step>,
+    is_open: bool,
+}
+
+impl Steps {
+    /// A step begins; the one before is done.
+    pub(crate) fn begin(&mut self, step: Step, watch: &mut dyn Watch) {
+        self.end(watch);
+        (self.last, self.is_open) = (Some(step), true);
+        watch.step(step);
+        watch.mark(Mark { step, side: Side::Before });
+    }
+
+    /// The step is done.
+    pub(crate) fn end(&mut self, watch: &mut dyn Watch) {
+        if let (Some(step), true) = (self.last, self.is_open) {
+            self.is_open = false;
+            watch.mark(Mark { step, side: Side::After });
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        self.last.map_or("begin", Step::name)
     }
 }

@@ -11,7 +11,9 @@ pub mod mutant;
 pub mod pack;
 mod phase;
 pub mod pod;
+mod step;
 
 pub use digest::Digest;
 pub use fact::{Capture, Memory, PageLabel, PageObject, PageRun, Value};
 pub use phase::{Phase, UnknownPhase};
+pub use step::{Activity, Mark, Side, Step};

@@ -14,14 +14,16 @@ mod failure;
 mod handover;
 mod identity;
 mod pages;
+mod report;
 
 pub use failure::{Cause, Failure};
 pub use handover::{GIVING_PORT, HandOver};
 pub use identity::{Card, Identity, KnownHost};
 pub use pages::{FoundPage, MOST_PAGES, PageBytes, WantedPage};
+pub use report::{CheckpointReport, Recovered, RestoreReport};
 
-use crate::Phase;
 use crate::pod::{PodIdentity, PodSpec, PodStatus};
+use crate::{Mark, Phase};
 
 /// Version of these messages. Both sides refuse another one.
 pub const PROTOCOL: u32 = 7;
@@ -264,6 +266,18 @@ pub enum Request {
         /// How long the other node is waited for.
         deadline_ms: u64,
     },
+    /// Let the next operation wait at a mark for [`ToGuest::Proceed`], or at none. Answered by
+    /// [`Reply::Done`].
+    WaitAt {
+        /// Where.
+        mark: Option<Mark>,
+    },
+    /// End whatever operation is under way, and bring order into what engines that died have left.
+    /// Answered by [`Reply::Recovered`].
+    Recover {
+        /// The folder of the archives.
+        archives: PathBuf,
+    },
     /// Observe a frozen pod. [`Event::Looked`] comes as soon as the pod may go on; the chunks of
     /// the answer are what was seen, packed.
     Capture {
@@ -386,6 +400,13 @@ pub enum Event {
         /// The folder of CRIU's images, where it exists.
         images: Option<PathBuf>,
     },
+    /// The operation waits for [`ToGuest::Proceed`] at the mark of [`Request::WaitAt`].
+    Waits {
+        /// Where it stands.
+        mark: Mark,
+        /// The engine's process.
+        engine: i32,
+    },
     /// A program of [`Request::Exec`] wrote something.
     Output {
         /// Where to.
@@ -441,6 +462,8 @@ pub enum Reply {
     Checkpoint(CheckpointReport),
     /// See [`Request::Restore`].
     Restore(RestoreReport),
+    /// See [`Request::Recover`].
+    Recovered(Recovered),
     /// See [`HandOver::Give`]: the archive is not this node's any more.
     Gave {
         /// Whether the taker has said that it knows.
@@ -451,40 +474,4 @@ pub enum Reply {
         /// Length of the archive.
         bytes: u64,
     },
-}
-
-/// What a checkpoint did. Times in microseconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckpointReport {
-    /// From the order to freeze until the whole pod was frozen.
-    pub freeze_us: u64,
-    /// CRIU's dump, without the waits of phases.
-    pub dump_us: u64,
-    /// Files, archive, fsync and rename.
-    pub archive_us: u64,
-    /// Bytes of CRIU's images.
-    pub images_bytes: u64,
-    /// Bytes of the archive.
-    pub archive_bytes: u64,
-    /// SHA-256 of the archive, in hexadecimal.
-    pub archive_sha256: String,
-    /// Pids in the main container at the dump.
-    pub tasks: Vec<i32>,
-    /// The folder of CRIU's log and images on the node.
-    pub work: PathBuf,
-}
-
-/// What a restore did. Times in microseconds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RestoreReport {
-    /// Verifying and unpacking the archive, sandbox and roots.
-    pub unpack_us: u64,
-    /// CRIU's restore, without the waits of phases.
-    pub restore_us: u64,
-    /// The pod as it runs now.
-    pub pod: PodStatus,
-    /// Pids in the main container.
-    pub tasks: Vec<i32>,
-    /// The folder of CRIU's log and images on the node.
-    pub work: PathBuf,
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::crash::Crash;
+
 /// So many repeats of a cell begin in the same way, with the same seed: only their timing differs.
 pub const FROM_ONE_START: u32 = 10;
 
@@ -41,6 +43,9 @@ pub struct Cell {
     pub seed: u64,
     /// Options of the cell, such as its hooks.
     pub options: BTreeMap<String, String>,
+    /// The fault that strikes in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crash: Option<Crash>,
 }
 
 impl Cell {
@@ -74,6 +79,8 @@ pub struct Axes {
     pub seed: u64,
     /// Options of every cell.
     pub options: BTreeMap<String, String>,
+    /// Faults that strike in a scenario, one in each of its cells.
+    pub crashes: BTreeMap<String, Vec<Crash>>,
 }
 
 impl Axes {
@@ -87,9 +94,8 @@ impl Axes {
                     let pair = |workload: &String| (scenario.clone(), workload.clone());
                     let fitting = |it: &&String| !self.left_out.contains(&pair(it));
                     for workload in self.workloads.iter().filter(fitting) {
-                        let index = cells.len();
-                        cells.push(Cell {
-                            index,
+                        let cell = Cell {
+                            index: 0,
                             name: String::new(),
                             kernel: kernel.clone(),
                             criu: criu.clone(),
@@ -99,13 +105,29 @@ impl Axes {
                             repeat,
                             seed: self.seed.wrapping_add(u64::from((repeat - 1) / FROM_ONE_START)),
                             options: self.options.clone(),
-                        });
+                            crash: None,
+                        };
+                        cells.extend(self.with_crashes(cell));
                     }
                 }
             }
         }
+        for (index, cell) in cells.iter_mut().enumerate() {
+            cell.index = index;
+        }
         name(&mut cells, self.repeat > 1);
         cells
+    }
+
+    /// The cell, or one for each fault that strikes in its scenario.
+    fn with_crashes(&self, cell: Cell) -> Vec<Cell> {
+        let Some(crashes) = self.crashes.get(&cell.scenario) else { return vec![cell] };
+        let struck = crashes.iter().map(|crash| {
+            let mut cell = cell.clone();
+            cell.options.insert("crash".to_owned(), crash.to_string());
+            Cell { crash: Some(crash.clone()), ..cell }
+        });
+        struck.collect()
     }
 }
 
@@ -124,6 +146,9 @@ fn name(cells: &mut [Cell], repeated: bool) {
         );
         if cell.runtime != "cryolab" {
             name = format!("{name}-{}", cell.runtime);
+        }
+        if let Some(crash) = &cell.crash {
+            name = format!("{name}-{}", crash.selector());
         }
         if repeated {
             name = format!("{name}-{}", cell.repeat);

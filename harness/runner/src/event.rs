@@ -211,6 +211,22 @@ pub enum Event {
         /// Pids in the container.
         tasks: Vec<i32>,
     },
+    /// The fault of a crash cell strikes.
+    Struck {
+        /// The cell.
+        cell: String,
+        /// The node.
+        node: String,
+        /// When and what, in words.
+        what: String,
+    },
+    /// Order was brought into what a fault had left.
+    Recovered {
+        /// The cell.
+        cell: String,
+        /// How the pod came through, in words.
+        how: String,
+    },
     /// A copy of the pod runs.
     Copied {
         /// The cell.
@@ -358,6 +374,8 @@ impl Event {
             | Event::Captured { cell, .. }
             | Event::Checkpointed { cell, .. }
             | Event::Restored { cell, .. }
+            | Event::Struck { cell, .. }
+            | Event::Recovered { cell, .. }
             | Event::Copied { cell, .. }
             | Event::Finding { cell, .. }
             | Event::LevelJudged { cell, .. }

@@ -10,6 +10,7 @@ pub mod names;
 pub mod version;
 
 pub mod cell;
+pub mod crash;
 pub mod workload;
 
 pub mod event;

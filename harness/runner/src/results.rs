@@ -277,6 +277,9 @@ impl CellResult {
                 let first_answer_ms = *first_answer_ms;
                 self.evidence.copies.push(Copied { address, hostname, first_answer_ms });
             }
+            Event::Recovered { how, .. } => {
+                self.options.insert("recovered".to_owned(), how.clone());
+            }
             Event::Finding { text, .. } => self.evidence.findings.push(text.clone()),
             Event::WiresCarried { bytes, .. } => self.evidence.wire_bytes = Some(*bytes),
             Event::LevelJudged { level, verdict, .. } => {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use model::Activity;
+
 use crate::names::{self, Unknown};
 use crate::stage::{Stage, Stop};
 
@@ -20,6 +22,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// What happens, in a line.
     pub summary: &'static str,
+    /// Operations of the engine in it at whose steps faults can strike.
+    pub activities: &'static [Activity],
     /// Its variants; the first is the one that the plain name means.
     pub variants: &'static [Variant],
 }
@@ -50,6 +54,8 @@ pub struct Selected {
     pub name: String,
     /// Whether it is nothing for a workload without an observer.
     pub observed: bool,
+    /// Operations at whose steps faults can strike.
+    pub activities: &'static [Activity],
     /// What happens.
     pub story: Story,
 }
@@ -67,7 +73,8 @@ pub fn select(all: &[Scenario], pattern: &str) -> Result<Vec<Selected>, Unknown>
             let name = if index == 0 { scenario.name.to_owned() } else { path.clone() };
             if names::fits(pattern, &name) || names::fits(pattern, &path) {
                 let Variant { observed, story, .. } = *variant;
-                selected.push(Selected { name: name.clone(), observed, story });
+                let activities = scenario.activities;
+                selected.push(Selected { name: name.clone(), observed, activities, story });
             }
             known.push(name);
         }
@@ -93,8 +100,8 @@ mod tests {
     const POWER_CUT: Variant =
         Variant { name: "power-cut", summary: "", observed: false, story: nothing };
     const ALL: [Scenario; 2] = [
-        Scenario { name: "reboot", summary: "", variants: &[ORDERLY, POWER_CUT] },
-        Scenario { name: "migration", summary: "", variants: &[ORDERLY] },
+        Scenario { name: "reboot", summary: "", activities: &[], variants: &[ORDERLY, POWER_CUT] },
+        Scenario { name: "migration", summary: "", activities: &[], variants: &[ORDERLY] },
     ];
 
     #[rstest]

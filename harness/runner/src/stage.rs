@@ -8,12 +8,14 @@ mod captures;
 mod checkpoint;
 mod compare;
 mod copies;
+mod crash;
 mod end;
 mod files;
 mod handover;
 mod hygiene;
 mod identity;
 mod images;
+mod nodes;
 mod opening;
 mod outside;
 mod pages;
@@ -31,11 +33,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::message::{Ready, Reply, Request, Shutdown};
+use model::message::{Ready, Reply, Request};
 use model::pod::{PodIdentity, PodStatus};
 use model::{Capture, Phase};
 use tokio::time::Instant;
-use vm::disk::DataDisk;
 use vm::lab::Lab;
 use vm::{Guest, Machine, Templates};
 
@@ -44,7 +45,7 @@ pub use self::stop::Stop;
 use self::times::Times;
 pub use self::wires::Befall;
 use crate::cell::Cell;
-use crate::event::{Boot, Event, Start};
+use crate::event::{Boot, Event};
 use crate::expectations::Expectations;
 use crate::hook::Hook;
 use crate::sink::Sink;
@@ -145,6 +146,19 @@ pub struct Setting {
     pub sink: Sink,
 }
 
+/// How far a story has come, by what cannot be told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reached {
+    /// There is no pod yet.
+    Nothing,
+    /// The pod runs and is filled.
+    Started,
+    /// Its archive is the pod.
+    Checkpointed,
+    /// It runs again.
+    Restored,
+}
+
 /// What a scenario plays on.
 #[derive(Debug)]
 pub struct Stage {
@@ -178,6 +192,15 @@ pub struct Stage {
     restored_copies: BTreeMap<String, PodStatus>,
     /// Who the pod is, when it is not who it was.
     identity: Option<PodIdentity>,
+    reached: Reached,
+    /// The story is told again after a fault: each verb finds its work done, or does it.
+    is_retold: bool,
+    /// The fault of this cell has struck.
+    is_struck: bool,
+    /// When wires are to be healed that a fault has cut.
+    heals_at: Option<Instant>,
+    /// The pod was lost as it would have been anyway.
+    nothing_left: bool,
 }
 
 impl Stage {
@@ -210,6 +233,11 @@ impl Stage {
             answers: BTreeMap::new(),
             restored_copies: BTreeMap::new(),
             identity: None,
+            reached: Reached::Nothing,
+            is_retold: false,
+            is_struck: false,
+            heals_at: None,
+            nothing_left: false,
         }
     }
 
@@ -246,91 +274,14 @@ impl Stage {
             .or_else(|| unmet("CRIU", &workload.needs.criu, &cell.criu.version))
     }
 
-    /// Describes a node with a disk that survives its reboots: an empty filesystem in a sparse
-    /// file of this cell.
-    ///
-    /// # Errors
-    /// When the disk cannot be made.
-    pub fn node(&mut self, name: NodeName, data_mib: u64) -> Result<(), Stop> {
-        let path = self.folder().join(format!("data-{name}.img"));
-        if self.is_open() {
-            self.disks.push(path);
-            return Ok(());
-        }
-        let made = self.setting.supply.data_disk(&path, data_mib);
-        made.map_err(|why| Stop::broken(format!("data disk {}: {why}", path.display())))?;
-        let disk = DataDisk::open(&path)?;
-        self.disks.push(path);
-        let machine = self.setting.machine.clone();
-        let lab = self.lab()?;
-        lab.node(name.0, machine)?;
-        Ok(lab.data_disk(name.0, disk)?)
-    }
-
-    /// A running node for the first time: forked from a machine that has booted before.
-    ///
-    /// # Errors
-    /// When the machine does not get as far as its agent, or CRIU does not run there.
-    pub async fn fork(&mut self, name: NodeName) -> Result<(), Stop> {
-        self.start_node(name, Start::Fork).await
-    }
-
-    /// Boots a node: firmware, kernel and init run, whether for the first time or again.
-    ///
-    /// # Errors
-    /// As [`Stage::fork`].
-    pub async fn boot(&mut self, name: NodeName) -> Result<(), Stop> {
-        self.start_node(name, Start::Boot).await
-    }
-
-    async fn start_node(&mut self, name: NodeName, start: Start) -> Result<(), Stop> {
-        if self.is_open() {
-            self.runs_already(name)?;
-            return self.note_things(name).await;
-        }
-        let number = self.starts.get(&name).map_or(1, |last| last + 1);
-        self.starts.insert(name, number);
-        let (cell, node) = (self.cell(), name.to_string());
-        self.emit(Event::NodeStarting { cell, node, number, start });
-        let lab = self.lab()?;
-        let node = match start {
-            Start::Boot => lab.boot(name.0).await?,
-            Start::Fork | Start::Branch => lab.start(name.0).await?,
-        };
-        let (time, hello) = (node.start_time(), node.hello().clone());
-        let start = if node.is_fork() { Start::Fork } else { Start::Boot };
-        let boot = Boot {
-            node: name.to_string(),
-            boot: number,
-            start,
-            boot_id: node.boot_id().to_owned(),
-            kernel_release: hello.kernel_release.clone(),
-            criu_version: hello.criu_version.clone().unwrap_or_default(),
-        };
-        // A fork never passes as a boot.
-        self.times.set(if start == Start::Fork { "fork" } else { "boot" }, time);
-        self.boots.push(boot.clone());
-        self.emit(Event::NodeStarted { cell: self.cell(), boot, ms: millis(time) });
-        let criu =
-            hello.criu_version.map_err(|why| Stop::failed(format!("CRIU does not run: {why}")))?;
-        self.versions.get_or_insert((hello.kernel_release, criu));
-        self.note_things(name).await
-    }
-
-    /// The lab that the nodes stand in, made when the first is described.
-    fn lab(&mut self) -> Result<&mut Lab, Stop> {
-        if self.lab.is_none() {
-            let (templates, seed) = (self.setting.templates.clone(), self.setting.cell.seed);
-            self.lab = Some(Lab::new(&self.setting.folder, templates, seed)?);
-        }
-        self.lab.as_mut().ok_or_else(|| Stop::broken("there is no lab"))
-    }
-
     /// Starts the pod, waits until its workload is ready, and lets the client fill it.
     ///
     /// # Errors
     /// When the pod does not start, is not ready in time, or its client or a hook fails.
     pub async fn start(&mut self, name: NodeName) -> Result<(), Stop> {
+        if self.reached >= Reached::Started {
+            return Ok(());
+        }
         let guest = self.guest(name)?;
         match self.opened_pod() {
             Some(pod) => self.pod = Some(pod),
@@ -338,7 +289,9 @@ impl Stage {
         }
         let pids = self.pids(&guest).await?;
         self.at(name, Phase::Ready, &pids, None).await?;
-        self.fill(name).await
+        self.fill(name).await?;
+        self.reached = Reached::Started;
+        Ok(())
     }
 
     async fn start_pod(&mut self, guest: &Guest) -> Result<(), Stop> {
@@ -374,25 +327,6 @@ impl Stage {
         };
         guest.request(request, READY + GRACE).await?;
         Ok(())
-    }
-
-    /// Takes a node down in an orderly way: what is on its disks is flushed, all else is gone.
-    ///
-    /// # Errors
-    /// When it does not get down.
-    pub async fn shut_down(&mut self, name: NodeName, how: Shutdown) -> Result<(), Stop> {
-        let began = Instant::now();
-        self.lab()?.shut_down(name.0, how).await?;
-        self.times.set("shutdown", began.elapsed());
-        Ok(())
-    }
-
-    /// Cuts a node's power: what it has not flushed is lost.
-    ///
-    /// # Errors
-    /// When it does not run.
-    pub async fn cut_power(&mut self, name: NodeName) -> Result<(), Stop> {
-        Ok(self.lab()?.power_cut(name.0).await?)
     }
 
     fn guest(&self, name: NodeName) -> Result<Guest, Stop> {

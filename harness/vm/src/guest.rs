@@ -396,6 +396,8 @@ fn describe(request: &Request) -> String {
         Request::AwaitReady { pod, container, .. } => format!("wait for {pod}/{container}"),
         Request::Checkpoint { pod, .. } => format!("checkpoint of pod {pod}"),
         Request::Restore { archive, .. } => format!("restore of {}", archive.display()),
+        Request::WaitAt { .. } => "order to wait at a mark".to_owned(),
+        Request::Recover { .. } => "recovery".to_owned(),
         Request::Remove { pod } => format!("removal of pod {pod}"),
         Request::HandOver { side: HandOver::Give { archive, .. }, .. } => {
             format!("giving {} away", archive.display())

@@ -62,7 +62,7 @@ impl Operation {
                 event @ (Event::Output { .. } | Event::Taken { .. } | Event::Looked),
             ) => Err(guest.wrong(during, format!("{event:?} out of place"))),
             Incoming::Event(event) => {
-                self.waits = matches!(event, Event::Phase { .. });
+                self.waits = matches!(event, Event::Phase { .. } | Event::Waits { .. });
                 Ok(Some(event))
             }
             incoming => {

@@ -304,7 +304,7 @@ fn weight(event: &Event) -> usize {
             size_of_val(pids.as_slice()) + images.as_ref().map_or(0, |path| path.as_os_str().len())
         }
         Event::Output { bytes, .. } => bytes.len(),
-        Event::Taken { .. } | Event::Looked => 0,
+        Event::Taken { .. } | Event::Looked | Event::Waits { .. } => 0,
     };
     size_of::<Incoming>() + more
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use engine::{Engine, EngineConfig, LinuxHost, PhaseReached, StdioSet, Watch};
 use model::message::{Decision, Event, OUTPUT_BYTES, Reply};
 use model::pod::{ContainerSpec, PodIdentity, PodSpec, Stdio};
+use model::{Mark, Step};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Serialize;
 
@@ -29,9 +30,12 @@ const FEATURES_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Carries out the order that comes over the standard input.
 pub(crate) fn main() -> anyhow::Result<()> {
-    let mut agent = Agent { socket: take_socket()? };
+    let mut agent = Agent { socket: take_socket()?, wait_at: None };
     let order = match agent.socket.receive(None)? {
-        Received::Message(ToEngine::Order(order)) => order,
+        Received::Message(ToEngine::Order { order, wait_at }) => {
+            agent.wait_at = wait_at;
+            order
+        }
         Received::Closed => return Ok(()),
         _ => bail!("the first message is no order"),
     };
@@ -54,6 +58,7 @@ fn take_socket() -> anyhow::Result<Socket<ToEngine>> {
 /// The agent, as the engine child sees it.
 pub(super) struct Agent {
     socket: Socket<ToEngine>,
+    wait_at: Option<Mark>,
 }
 
 impl Agent {
@@ -80,6 +85,7 @@ impl Agent {
             Order::Restore { archive, identity, deadline_ms } => {
                 self.restore(engine, &archive, identity.as_ref(), deadline_ms)
             }
+            Order::Recover { archives } => Ok(Reply::Recovered(engine.recover(&archives)?)),
             Order::Remove { pod } => {
                 engine.remove(&pod)?;
                 Ok(Reply::Done)
@@ -163,10 +169,21 @@ fn in_file(seen: &impl Serialize) -> anyhow::Result<File> {
 }
 
 impl Watch for Agent {
-    fn step(&mut self, name: &str) {
-        let step = Event::Step { name: name.to_owned(), at_ns: clock::monotonic_ns() };
+    fn step(&mut self, step: Step) {
+        let step = Event::Step { name: step.name().to_owned(), at_ns: clock::monotonic_ns() };
         // An agent that is gone is noticed at the next phase.
         let _ = self.say(&FromEngine::Event(step));
+    }
+
+    fn mark(&mut self, mark: Mark) {
+        if self.wait_at.take_if(|wanted| *wanted == mark).is_none() {
+            return;
+        }
+        let waits = Event::Waits { mark, engine: std::process::id().cast_signed() };
+        if self.say(&FromEngine::Event(waits)).is_ok() {
+            // Whatever is said, it goes on; an agent that is gone is noticed at the next phase.
+            let _ = self.socket.receive(None);
+        }
     }
 
     fn phase(&mut self, reached: PhaseReached<'_>) -> Decision {

@@ -4,15 +4,22 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use model::Mark;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::order::Order;
 use super::parent::{Child, Operation};
 use crate::kmsg;
-use crate::reaper::Reaper;
+use crate::reaper::{Exit, Reaper};
 use crate::sync::{Bell, lock};
 
 /// So many stand ready: an operation takes one, and those that look at its pod, and at its images,
 /// two more.
 const READY: usize = 3;
+
+/// How long a killed one may take to be gone.
+const DEATH: Duration = Duration::from_secs(20);
 
 /// Starts engine children, ahead of need, but not while a pod is frozen for an operation: starting
 /// one would hold that up.
@@ -26,6 +33,8 @@ pub(crate) struct Engines {
 #[derive(Debug, Default)]
 struct Ready {
     children: Vec<Child>,
+    working: Vec<Arc<Exit>>,
+    wait_at: Option<Mark>,
     operations: usize,
     closed: bool,
 }
@@ -40,7 +49,29 @@ impl Engines {
     pub(crate) fn begin(&self, order: Order, silence: Duration) -> anyhow::Result<Operation> {
         let child = std::iter::from_fn(|| lock(&self.ready).children.pop()).find(Child::lives);
         let child = child.map_or_else(|| self.start(), Ok)?;
-        Operation::begin(child, &self.bell, order, silence)
+        let mut ready = lock(&self.ready);
+        ready.working.retain(|exit| exit.code().is_none());
+        ready.working.push(Arc::clone(child.exit()));
+        let wait_at = ready.wait_at;
+        drop(ready);
+        Operation::begin(child, &self.bell, order, wait_at, silence)
+    }
+
+    /// Operations wait at this mark from now on.
+    pub(crate) fn wait_at(&self, mark: Option<Mark>) {
+        lock(&self.ready).wait_at = mark;
+    }
+
+    /// Kills all engines that are at work, and nothing that they have started.
+    pub(crate) fn end_all(&self) {
+        let working = std::mem::take(&mut lock(&self.ready).working);
+        for exit in working {
+            if exit.code().is_none() {
+                // It may end at this moment: there is nothing else that could go wrong.
+                let _ = kill(Pid::from_raw(exit.pid()), Signal::SIGKILL);
+                self.bell.until(DEATH, DEATH, || exit.code());
+            }
+        }
     }
 
     /// An operation is under way until the answer is dropped.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use engine::Watch;
 use engine::handover::{self, Gave};
+use model::Step;
 use model::message::{HandOver, Reply};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -36,7 +37,7 @@ pub(super) fn hand_over(
 fn give(agent: &mut Agent, archive: &Path, port: u16, deadline: Duration) -> anyhow::Result<Reply> {
     let until = Instant::now() + deadline;
     let listener = TcpListener::bind(("0.0.0.0", port)).context("cannot listen for a taker")?;
-    agent.step("listen");
+    agent.step(Step::Listen);
     let (mut is_given, mut trouble) = (false, None);
     while let Some(left) = left(until) {
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);

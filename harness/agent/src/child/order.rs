@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use model::Mark;
 use model::message::{Afterwards, Decision, Event, Failure, HandOver, ImagesOf, Reply, WantedPage};
 use model::pod::{PodIdentity, PodSpec};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,11 @@ pub(crate) enum Order {
         identity: Option<PodIdentity>,
         /// For the whole operation.
         deadline_ms: u64,
+    },
+    /// Bring order into what engines that died have left.
+    Recover {
+        /// The folder of the archives.
+        archives: PathBuf,
     },
     /// Remove a pod.
     Remove {
@@ -89,8 +95,13 @@ pub(crate) enum Order {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum ToEngine {
     /// The first message.
-    Order(Order),
-    /// Go on from a phase.
+    Order {
+        /// What to do.
+        order: Order,
+        /// Where to wait.
+        wait_at: Option<Mark>,
+    },
+    /// Go on from a phase or a mark.
     Proceed(Decision),
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use model::Phase;
 use model::message::{Decision, Event, Failure, Reply};
+use model::{Mark, Phase};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -66,6 +66,11 @@ impl Child {
         Ok(Child { socket: Socket::new(here), exit, output })
     }
 
+    /// Its end.
+    pub(super) fn exit(&self) -> &Arc<Exit> {
+        &self.exit
+    }
+
     /// Whether it has not ended yet.
     pub(super) fn lives(&self) -> bool {
         self.exit.code().is_none()
@@ -78,10 +83,14 @@ impl Operation {
         child: Child,
         bell: &Arc<Bell>,
         order: Order,
+        wait_at: Option<Mark>,
         silence: Duration,
     ) -> anyhow::Result<Operation> {
         let (bell, reached) = (Arc::clone(bell), Reached::default());
-        child.socket.send(&ToEngine::Order(order), &[]).context("cannot order the engine")?;
+        child
+            .socket
+            .send(&ToEngine::Order { order, wait_at }, &[])
+            .context("cannot order the engine")?;
         Ok(Operation { child, bell, silence, reached })
     }
 
@@ -103,6 +112,11 @@ impl Operation {
                 Received::TimedOut => return Err(self.hangs()),
             }
         }
+    }
+
+    /// Whether the engine is dead: it said no last word, or will not say it any more.
+    pub(crate) fn is_dead(&self) -> bool {
+        !self.child.lives()
     }
 
     /// The node's ends of a container's streams, after [`FromEngine::Streams`]: in, out, error.

@@ -43,7 +43,7 @@ pub(super) fn checkpoint(
 /// Passes an event on, and waits for the host's decision where the operation waits.
 pub(super) fn hear(call: &Call<'_>, message: FromEngine) -> anyhow::Result<Option<Decision>> {
     let FromEngine::Event(event) = message else { bail!("the engine said {message:?}") };
-    let waits = matches!(event, Event::Phase { .. });
+    let waits = matches!(event, Event::Phase { .. } | Event::Waits { .. });
     call.send_event(event);
     if waits { call.decision().map(Some) } else { Ok(None) }
 }

@@ -1,7 +1,7 @@
 //! Restoring a pod.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::Phase;
@@ -9,6 +9,7 @@ use model::message::{Event, Reply};
 use model::pod::PodIdentity;
 
 use super::checkpoint::{MARGIN, hear};
+use super::recover;
 use super::start::take_streams;
 use crate::child::{FromEngine, Order};
 use crate::output::Output;
@@ -30,6 +31,7 @@ pub(super) fn restore(
     let _operating = node.engines.operate();
     let address = identity.as_ref().and_then(|identity| identity.link.as_ref());
     let address = address.and_then(|link| link.address.split('/').next()).map(str::to_owned);
+    let archives = archive.parent().unwrap_or(Path::new("/")).to_path_buf();
     let order = Order::Restore { archive, identity, deadline_ms };
     let silence = Duration::from_millis(deadline_ms) + MARGIN;
     let mut operation = node.engines.begin(order, silence)?;
@@ -46,9 +48,15 @@ pub(super) fn restore(
             hear(call, other)
         }
     });
-    each(&streams, if reply.is_ok() { Output::resume } else { Output::abandon });
-    if let Ok(Reply::Restore(report)) = &reply {
-        node.pods.insert(&report.pod, address.as_deref(), streams, &node.reaper);
+    match &reply {
+        Ok(Reply::Restore(report)) => {
+            each(&streams, Output::resume);
+            node.pods.insert(&report.pod, address.as_deref(), streams, &node.reaper);
+        }
+        Err(_) if operation.is_dead() => {
+            recover::after_restore(node, archives, address.as_deref(), streams)?;
+        }
+        _ => each(&streams, Output::abandon),
     }
     reply
 }

@@ -10,11 +10,11 @@ use tempfile::TempDir;
 use super::*;
 use crate::watch::PhaseReached;
 
-struct Steps(Vec<String>);
+struct Told(Vec<&'static str>);
 
-impl Watch for Steps {
-    fn step(&mut self, name: &str) {
-        self.0.push(name.to_owned());
+impl Watch for Told {
+    fn step(&mut self, step: Step) {
+        self.0.push(step.name());
     }
 
     fn phase(&mut self, _: PhaseReached<'_>) -> Decision {
@@ -79,10 +79,10 @@ impl Nodes {
         let taker = self.taker.clone();
         let takes = thread::spawn(move || {
             let peer = Fragile { stream: there, left: by_taker };
-            take(&taker, peer, &mut Steps(Vec::new()))
+            take(&taker, peer, &mut Told(Vec::new()))
         });
         let peer = Fragile { stream: here, left: by_giver };
-        let gave = give(&self.giver, peer, &mut Steps(Vec::new()));
+        let gave = give(&self.giver, peer, &mut Told(Vec::new()));
         (gave, takes.join().expect("no panic"))
     }
 
@@ -183,7 +183,7 @@ fn a_stranger_gets_nothing(#[case] said: &[u8]) {
     let (here, mut there) = UnixStream::pair().expect("a connection");
     there.write_all(said).and_then(|()| there.write_all(b"\n")).expect("said");
     there.shutdown(std::net::Shutdown::Write).expect("the end");
-    assert!(give(&nodes.giver, here, &mut Steps(Vec::new())).is_err());
+    assert!(give(&nodes.giver, here, &mut Told(Vec::new())).is_err());
     assert_eq!(nodes.names(&nodes.giver), ["pod.tar.zst"]);
 }
 

@@ -18,7 +18,10 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
-use super::{Callback, Host, Mount, Namespace, Process, SpawnError, Streams, child, network, sys};
+use super::{
+    Callback, Descriptor, Host, Mount, Namespace, Process, SpawnError, Streams, child, network,
+    sockets, sys,
+};
 
 /// How long CRIU may take to say its version.
 const VERSION_LIMIT: Duration = Duration::from_secs(30);
@@ -155,6 +158,14 @@ impl Host for LinuxHost {
         network::remove_locks(net)
     }
 
+    fn reusing_sockets(&self, pid: i32) -> io::Result<Vec<Descriptor>> {
+        sockets::reusing(pid)
+    }
+
+    fn end_repair(&self, pid: i32, reusing: &[Descriptor]) -> io::Result<()> {
+        sockets::end_repair(pid, reusing)
+    }
+
     fn spawn(&self, process: &Process, streams: Streams) -> Result<i32, SpawnError> {
         child::spawn(process, streams)
     }
@@ -181,6 +192,14 @@ impl Host for LinuxHost {
             WaitStatus::Exited(_, code) => Ok(Some(code)),
             WaitStatus::Signaled(_, signal, _) => Ok(Some(128 + signal as i32)),
             other => Err(io::Error::other(format!("ended as {other:?}"))),
+        }
+    }
+
+    fn await_gone(&self, pid: i32, limit: Duration) -> io::Result<bool> {
+        match sys::pidfd_open(pid) {
+            Ok(pidfd) => wait_for(pidfd.as_fd(), PollFlags::POLLIN, limit),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(true),
+            Err(error) => Err(error),
         }
     }
 

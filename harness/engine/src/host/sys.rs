@@ -1,5 +1,8 @@
 //! The system calls that have no safe wrapper elsewhere, each with one.
-#![expect(unsafe_code, reason = "raw system calls: clone3, pidfd_open, prctl, close_range, ioctl")]
+#![expect(
+    unsafe_code,
+    reason = "raw system calls: clone3, pidfd_*, prctl, close_range, ioctl, socket options"
+)]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -65,6 +68,41 @@ pub(super) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
     // SAFETY: the kernel has just made this descriptor and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
+}
+
+/// A copy of another process's descriptor.
+pub(super) fn pidfd_getfd(pidfd: BorrowedFd<'_>, fd: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes integers and touches no memory.
+    let copy = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) };
+    let copy = i32::try_from(Errno::result(copy)?).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// An option of a socket that is a number.
+pub(super) fn socket_option(socket: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
+    let (mut value, mut length) = (0_i32, libc::socklen_t::try_from(size_of::<i32>()).unwrap_or(4));
+    // SAFETY: the kernel writes at most `length` bytes, which is the size of the value.
+    Errno::result(unsafe {
+        let (value, length) = (&raw mut value, &raw mut length);
+        libc::getsockopt(socket.as_raw_fd(), level, name, value.cast(), length)
+    })?;
+    Ok(value)
+}
+
+/// Sets an option of a socket that is a number.
+pub(super) fn set_socket_option(
+    socket: BorrowedFd<'_>,
+    level: i32,
+    name: i32,
+    value: i32,
+) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of::<i32>()).unwrap_or(4);
+    // SAFETY: the kernel reads `length` bytes, which is the size of the value.
+    Errno::result(unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), length)
+    })?;
+    Ok(())
 }
 
 /// Takes a capability out of the bounding set, so that no program started later can have it.

@@ -101,6 +101,8 @@ fn message(event: &Event) -> String {
             format!("handed over from {from} to {to}: {} KiB in {}", bytes >> 10, seconds(*ms))
         }
         Event::CellNote { text, .. } | Event::Finding { text, .. } => text.clone(),
+        Event::Struck { node, what, .. } => format!("{what}: strikes {node}"),
+        Event::Recovered { how, .. } => format!("recovered: {how}"),
         Event::Copied { hostname, address, first_answer_ms: None, .. } => {
             format!("{hostname} runs as {address}")
         }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use model::Activity;
 use model::message::{
     Afterwards, CheckpointReport, Decision, Event as GuestEvent, Reply, Request, RestoreReport,
 };
@@ -9,7 +10,7 @@ use vm::Operation;
 
 use super::copies::restore_as;
 use super::files::ARCHIVE;
-use super::{GRACE, NodeName, OPERATION, Stage, Stop, millis, unexpected};
+use super::{GRACE, NodeName, OPERATION, Reached, Stage, Stop, millis, unexpected};
 use crate::event::Event;
 
 impl Stage {
@@ -18,12 +19,16 @@ impl Stage {
     /// # Errors
     /// When the engine, CRIU, the capture or a hook fails.
     pub async fn checkpoint(&mut self, name: NodeName) -> Result<(), Stop> {
+        if self.reached >= Reached::Checkpointed {
+            return Ok(());
+        }
         let request = Request::Checkpoint {
             pod: self.pod_name()?,
             archive: PathBuf::from(ARCHIVE),
             afterwards: Afterwards::Remove,
             deadline_ms: millis(OPERATION),
         };
+        self.arm(name, Activity::Checkpoint).await?;
         match self.operate(name, request).await? {
             Reply::Checkpoint(report) => self.checkpointed(name, report).await,
             other => Err(unexpected("checkpoint", &other)),
@@ -32,6 +37,7 @@ impl Stage {
 
     async fn checkpointed(&mut self, name: NodeName, report: CheckpointReport) -> Result<(), Stop> {
         self.archived_on = Some(name);
+        self.reached = Reached::Checkpointed;
         self.times.set_us("freeze", report.freeze_us);
         self.times.set_us("dump", report.dump_us);
         self.times.set_us("archive", report.archive_us);
@@ -50,6 +56,10 @@ impl Stage {
     /// # Errors
     /// When the engine, CRIU, the capture or a hook fails.
     pub async fn restore(&mut self, name: NodeName) -> Result<(), Stop> {
+        if self.reached == Reached::Restored {
+            return Ok(());
+        }
+        self.arm(name, Activity::Restore).await?;
         match self.operate(name, restore_as(None)).await? {
             Reply::Restore(report) => self.restored(name, report).await,
             other => Err(unexpected("restore", &other)),
@@ -64,6 +74,7 @@ impl Stage {
         self.times.set_us("unpack", report.unpack_us);
         self.times.set_us("restore", report.restore_us);
         self.emit(Event::Restored { cell: self.cell(), tasks: report.tasks });
+        self.reached = Reached::Restored;
         self.pod = Some(report.pod);
         self.fetch_logs(name, &report.work).await
     }
@@ -81,6 +92,7 @@ impl Stage {
                 Ok(Some(event)) => event,
                 Ok(None) => {
                     self.capture_comes().await?;
+                    self.heal()?;
                     return Ok(operation.finish()?);
                 }
                 Err(error) => return Err(self.failed(name, error).await),
@@ -98,6 +110,7 @@ impl Stage {
                 self.emit(Event::Step { cell: self.cell(), name, at_ns });
                 Ok(())
             }
+            GuestEvent::Waits { mark, engine } => self.strike(name, mark, engine).await,
             GuestEvent::Phase { phase, pids, images, .. } => {
                 self.at(name, phase, &pids, images.as_deref()).await
             }

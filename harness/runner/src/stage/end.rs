@@ -22,6 +22,13 @@ struct Ending {
     declared: bool,
 }
 
+/// The pod was lost with its power, as it would have been anyway, and nothing is left of it.
+fn nothing_to_restore() -> Ending {
+    let reason = "the power went before the checkpoint was committed: nothing to restore";
+    let (outcome, reason) = (Outcome::Equivalent, reason.to_owned());
+    Ending { outcome, reason, trouble: None, declared: false }
+}
+
 impl Stage {
     /// Ends the cell: holds its outcome against what is known, brings home what is to be kept,
     /// and takes every node down.
@@ -60,6 +67,7 @@ impl Stage {
             self.levels.get(&level).is_some_and(|it: &LevelVerdict| it.outcome != Judged::NotRun)
         };
         let stop = match story {
+            Ok(()) if self.nothing_left => return nothing_to_restore(),
             Ok(()) if judged(Level::Kernel) && judged(Level::Memory) => return self.compared(),
             Ok(()) => Stop::broken("the story came to its end without a comparison"),
             Err(stop) => stop,
@@ -80,7 +88,7 @@ impl Stage {
     }
 
     fn stand(&self, came: &Ending, differences: &[Difference]) -> expectations::Stand {
-        if came.declared {
+        if came.declared || self.nothing_left {
             return expectations::Stand {
                 expected: came.outcome,
                 standing: Standing::Expected,

@@ -72,6 +72,9 @@ impl Stage {
     /// # Errors
     /// When the workload has no observer, or the service does not answer it.
     pub async fn observe(&mut self, from: NodeName) -> Result<(), Stop> {
+        if self.is_retold && !self.observing.is_empty() {
+            return Ok(());
+        }
         self.bring_observer(from).await?;
         let observing = self.first_answer(from, &self.pod_address()).await?;
         self.observing.push(observing);

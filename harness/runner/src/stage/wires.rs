@@ -43,6 +43,9 @@ impl Stage {
     pub fn wire(&mut self, a: NodeName, b: NodeName) -> Result<(), Stop> {
         let file = self.folder().join(format!("wire-{a}-{b}.pcapng"));
         let captured = self.setting.pcap;
+        if self.is_retold {
+            return Ok(());
+        }
         let is_there = self.is_open();
         let lab = self.lab()?;
         if !is_there {
@@ -57,7 +60,9 @@ impl Stage {
     /// At this phase, once capture A or the like is taken and before hooks run, this befalls a
     /// wire.
     pub fn when(&mut self, phase: Phase, befall: Befall) {
-        self.befalls.push((phase, befall));
+        if !self.is_retold {
+            self.befalls.push((phase, befall));
+        }
     }
 
     /// Lets happen what is to happen at a phase.

@@ -148,6 +148,11 @@ pub(crate) struct E2e {
     /// CRYOLAB_CONTAINER, CRYOLAB_PIDS and CRYOLAB_IMAGES
     #[arg(long, value_name = "PHASE=FILE")]
     pub(crate) hook: Vec<String>,
+    /// Let a fault strike at every step of the engine that matches, once just before and once just
+    /// after it; STEP is a name, a glob or `all`, FAULT is `power` (the default), `kill-engine`,
+    /// `kill-criu`, `full-disk` or `cut-wire`
+    #[arg(long, value_name = "STEP[:FAULT][@NODE]")]
+    pub(crate) crash: Option<String>,
     /// What is drawn at random is drawn from this [default: another one each time, recorded]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,

@@ -11,8 +11,9 @@ use runner::expectations::Expectations;
 use runner::perform::{self, Interrupts, Play};
 use runner::report::{self, Progress};
 use runner::results::{Results, exit_code};
+use runner::scenario::Story;
 use runner::sink::Sink;
-use runner::stage::{Left, Opening, Setting, Stage};
+use runner::stage::{Left, Opening, Setting, Stage, Stop};
 use tokio::sync::{mpsc, oneshot};
 use vm::accel::{Choice, Trial};
 use vm::lab::Lab;
@@ -205,10 +206,7 @@ impl Run<'_> {
             let mut stage = Stage::new(setting);
             let told = match stage.refused() {
                 Some(stop) => Err(stop),
-                None => match stage.open().await {
-                    Ok(()) => story(&mut stage).await,
-                    Err(stop) => Err(stop),
-                },
+                None => tell(&mut stage, story).await,
             };
             stage.end(told).await
         };
@@ -291,6 +289,13 @@ struct Prepared {
 }
 
 /// The word on the command line for a value.
+/// Tells a story; where a fault struck in it, again from where that leaves it.
+async fn tell(stage: &mut Stage, story: Story) -> Result<(), Stop> {
+    stage.open().await?;
+    let told = story(stage).await;
+    if stage.recover(&told).await? { story(stage).await } else { Ok(()) }
+}
+
 fn word(value: &impl clap::ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }

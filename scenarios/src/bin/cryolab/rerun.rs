@@ -27,6 +27,9 @@ pub(crate) fn write(
     .iter()
     .flat_map(|(option, value)| [(*option).to_owned(), quoted(value)])
     .collect();
+    if let Some(crash) = &cell.crash {
+        words.extend(["--crash".to_owned(), quoted(&crash.selector())]);
+    }
     words.extend(settings.iter().map(|word| quoted(word)));
     for (index, hook) in hooks.iter().enumerate() {
         let copy = format!("hook-{}-{}", hook.phase, index + 1);

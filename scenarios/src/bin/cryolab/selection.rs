@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use anyhow::anyhow;
 use runner::cell::{Axes, Cell};
+use runner::crash::{Crash, Crashes};
 use runner::hook::Hook;
 use runner::names::{self, Unknown};
 use runner::scenario::{self, Selected, Story};
@@ -53,6 +54,7 @@ pub(crate) fn select(wanted: &E2e, catalogue: &mut Catalogue) -> Result<Selectio
     let named = !wanted.workload.is_empty();
     let defaults = || WORKLOADS.map(str::to_owned).to_vec();
     let workloads = workloads(&if named { wanted.workload.clone() } else { defaults() })?;
+    let crashes = crashes(wanted, &stories)?;
     let left_out = left_out(&stories, &workloads, named)?;
     let modules = wanted.modules.as_deref();
     let (kernels, crius) = catalogue.look_up(&wanted.kernel, modules, &wanted.criu)?;
@@ -66,6 +68,7 @@ pub(crate) fn select(wanted: &E2e, catalogue: &mut Catalogue) -> Result<Selectio
         repeat: wanted.repeat,
         seed: wanted.seed.unwrap_or_else(another_seed),
         options: options(&hooks),
+        crashes,
     };
     Ok(Selection {
         cells: axes.cells(),
@@ -73,6 +76,25 @@ pub(crate) fn select(wanted: &E2e, catalogue: &mut Catalogue) -> Result<Selectio
         workloads: workloads.into_iter().collect(),
         hooks: hooks.into(),
     })
+}
+
+/// The faults of each scenario, where any are wanted.
+fn crashes(
+    wanted: &E2e,
+    stories: &[(Selected, bool)],
+) -> Result<BTreeMap<String, Vec<Crash>>, Exit> {
+    let Some(text) = &wanted.crash else { return Ok(BTreeMap::new()) };
+    let crashes: Crashes = text.parse().map_err(Exit::usage)?;
+    let mut all = BTreeMap::new();
+    for (story, _) in stories {
+        let here = crashes.among(story.activities);
+        if here.is_empty() {
+            let name = &story.name;
+            return Err(Exit::usage(anyhow!("scenario {name} has no step where `{text}` strikes")));
+        }
+        all.insert(story.name.clone(), here);
+    }
+    Ok(all)
 }
 
 fn runtimes(patterns: &[String]) -> Result<Vec<String>, Unknown> {
