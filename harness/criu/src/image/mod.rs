@@ -33,6 +33,7 @@
 //! ```
 
 mod error;
+pub mod field;
 mod file;
 mod json;
 mod kind;

@@ -1,6 +1,7 @@
 //! Fields whose meaning another field of the same message tells.
 
-use prost_reflect::{DynamicMessage, ReflectMessage, Value};
+use criu::image::field::{choice, number};
+use prost_reflect::DynamicMessage;
 
 use crate::registry::Kind;
 use crate::registry::images::Meaning;
@@ -34,31 +35,9 @@ fn mapped_object(status: u64) -> Kind {
 
 /// Old images do not say the kind: they know ghosts only.
 fn remap_target(message: &DynamicMessage) -> Kind {
-    match enum_name(message, "remap_type").as_deref() {
+    match choice(message, "remap_type").as_deref() {
         Some("LINKED") => Kind::Identity("file"),
         Some("GHOST") | None => Kind::Identity("ghost"),
         Some(_) => Kind::Exact,
-    }
-}
-
-/// A number of a message; 0 where it is missing.
-pub(super) fn number(message: &DynamicMessage, field: &str) -> u64 {
-    match message.get_field_by_name(field).as_deref() {
-        Some(Value::U32(value)) => u64::from(*value),
-        Some(Value::U64(value)) => *value,
-        Some(Value::I32(value)) => i64::from(*value).cast_unsigned(),
-        Some(Value::I64(value)) => value.cast_unsigned(),
-        _ => 0,
-    }
-}
-
-fn enum_name(message: &DynamicMessage, field: &str) -> Option<String> {
-    let descriptor = message.descriptor().get_field_by_name(field)?;
-    match message.has_field(&descriptor).then(|| message.get_field(&descriptor))?.as_ref() {
-        Value::EnumNumber(number) => {
-            let values = descriptor.kind().as_enum()?.get_value(*number)?;
-            Some(values.name().to_owned())
-        }
-        _ => None,
     }
 }

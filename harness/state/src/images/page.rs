@@ -9,10 +9,11 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 
+use criu::image::field::{each_message, message, number};
 use criu::image::{Image, PageAt, Pagemap, Schema, decode, read_page};
-use prost_reflect::{DynamicMessage, ReflectMessage, Value};
+use prost_reflect::DynamicMessage;
 
-use super::mapped::{ANON_SHARED, FILE_PRIVATE, FILE_SHARED, MEMFD, SYSV, number};
+use super::mapped::{ANON_SHARED, FILE_PRIVATE, FILE_SHARED, MEMFD, SYSV};
 use crate::memory::PAGE;
 
 /// Longest image that is read for the sake of a page: a pagemap of a million runs.
@@ -161,20 +162,15 @@ impl<'s> Pages<'s> {
 }
 
 fn mappings(mm: &DynamicMessage) -> Vec<Mapping> {
-    let list = mm.get_field_by_name("vmas");
-    let entries = list.as_deref().and_then(Value::as_list).unwrap_or_default();
-    let mapping = |vma: &DynamicMessage| Mapping {
-        start: number(vma, "start"),
-        end: number(vma, "end"),
-        offset: number(vma, "pgoff"),
-        shmid: number(vma, "shmid"),
-        status: number(vma, "status"),
-    };
-    entries.iter().filter_map(|entry| entry.as_message().map(mapping)).collect()
-}
-
-/// A message within a message, if it is there.
-fn message(of: &DynamicMessage, field: &str) -> Option<DynamicMessage> {
-    let field = of.descriptor().get_field_by_name(field)?;
-    of.has_field(&field).then(|| of.get_field(&field).as_message().cloned()).flatten()
+    let mut mappings = Vec::new();
+    each_message(mm, "vmas", |vma| {
+        mappings.push(Mapping {
+            start: number(vma, "start"),
+            end: number(vma, "end"),
+            offset: number(vma, "pgoff"),
+            shmid: number(vma, "shmid"),
+            status: number(vma, "status"),
+        });
+    });
+    mappings
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use criu::image::field::number;
 use criu::image::{Entry, Image, Payload};
 use model::{Digest, Value as Fact};
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage, Value};
 use xxhash_rust::xxh64::xxh64;
 
 use super::UNKNOWN;
-use super::mapped::{self, number};
+use super::mapped;
 use super::names::{Names, in_order};
 use super::value;
 use crate::registry::Kind;
