@@ -41,7 +41,7 @@ pub(crate) use manifest::{FORMAT, SHM, image_folder, root_member, stream_member}
 pub(crate) use pack::pack;
 pub use read::{ArchiveError, show, verify};
 pub(crate) use read::{Opened, open, unpack};
-pub(crate) use tree::unpack as unpack_tree;
+pub(crate) use tree::{Listed, list as list_tree, unpack as unpack_tree};
 pub(crate) use write::{digest_file, digest_members, flush_folder, folder_of, write};
 
 /// Drops the members that were gathered or unpacked in a work folder; CRIU's logs stay.
@@ -59,4 +59,15 @@ fn remove_file(path: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other.about("remove", path),
     }
+}
+
+/// An archive that says it holds more than there is room for is not even begun.
+pub(crate) fn check_space(opened: &Opened, folder: &Path) -> Result<(), Error> {
+    let space = nix::sys::statvfs::statvfs(folder).about("look at", folder)?;
+    let free = space.blocks_available().saturating_mul(space.fragment_size());
+    if opened.manifest.bytes() <= free {
+        return Ok(());
+    }
+    let why = format!("{} bytes to unpack, {free} bytes free", opened.manifest.bytes());
+    Err(std::io::Error::new(std::io::ErrorKind::StorageFull, why)).about("unpack into", folder)
 }

@@ -108,6 +108,14 @@ pub enum Error {
         /// Why.
         source: ArchiveError,
     },
+    /// Something cannot be searched for.
+    #[error("cannot search for `{pattern}`: {why}")]
+    Pattern {
+        /// The text or regular expression.
+        pattern: String,
+        /// Why.
+        why: String,
+    },
     /// The other node of a hand-over, or the way to it, failed.
     #[error("cannot {action} the other node: {source}")]
     Peer {
@@ -156,6 +164,7 @@ impl Error {
             | Error::Deadline { .. }
             | Error::Aborted(_)
             | Error::Archive { .. }
+            | Error::Pattern { .. }
             | Error::Peer { .. }
             | Error::Criu { .. } => Cause::Failed,
             _ => Cause::Broken,

@@ -18,6 +18,7 @@
 pub mod archive;
 mod engine;
 mod error;
+pub mod forensic;
 pub mod handover;
 // Verbs.
 mod again;

@@ -66,7 +66,7 @@ impl Engine {
         let report = (|| {
             remove::remove_tree(&work)?;
             fs_err::create_dir_all(&work).about("make", &work)?;
-            check_space(&opened, &work)?;
+            archive::check_space(&opened, &work)?;
             progress.step(Step::Unpack);
             let manifest = archive::unpack(opened, &work).map_err(refused)?;
             let record = Record::new(&manifest.pod);
@@ -106,17 +106,6 @@ fn check_origin(opened: &Opened) -> Result<(), ArchiveError> {
         return Ok(());
     }
     Err(ArchiveError::Manifest(format!("made on {made}, this node is {here}")))
-}
-
-/// An archive that says it holds more than there is room for is not even begun.
-fn check_space(opened: &Opened, folder: &Path) -> Result<(), Error> {
-    let space = nix::sys::statvfs::statvfs(folder).about("look at", folder)?;
-    let free = space.blocks_available().saturating_mul(space.fragment_size());
-    if opened.manifest.bytes() <= free {
-        return Ok(());
-    }
-    let why = format!("{} bytes to unpack, {free} bytes free", opened.manifest.bytes());
-    Err(std::io::Error::new(std::io::ErrorKind::StorageFull, why)).about("unpack into", folder)
 }
 
 /// A pod on its way out of an archive.

@@ -55,6 +55,50 @@ pub(crate) fn unpack(folder: &Path, input: impl Read) -> Result<(), ArchiveError
     Ok(())
 }
 
+/// One file of a tree, as it is listed.
+pub(crate) struct Listed {
+    /// Path below the tree's root.
+    pub(crate) path: PathBuf,
+    /// What it is, in words; `deleted` for a whiteout.
+    pub(crate) kind: &'static str,
+    /// Length of its content.
+    pub(crate) bytes: u64,
+    /// Permissions.
+    pub(crate) mode: u32,
+    /// Owner.
+    pub(crate) uid: u64,
+    /// Group.
+    pub(crate) gid: u64,
+    /// When it was last written to, in seconds since 1970.
+    pub(crate) modified_s: i64,
+    /// Where a link leads.
+    pub(crate) target: Option<PathBuf>,
+}
+
+/// Lists a tree without unpacking it, until `each` wants no more.
+///
+/// # Errors
+/// What is damaged.
+pub(crate) fn list(
+    input: impl Read,
+    mut each: impl FnMut(Listed) -> bool,
+) -> Result<(), ArchiveError> {
+    let mut archive = Archive::new(input);
+    let mut records = None;
+    for entry in archive.entries().map_err(ArchiveError::Read)?.raw(true) {
+        let mut entry = entry.map_err(ArchiveError::Read)?;
+        if entry.header().entry_type() == EntryType::XHeader && records.is_none() {
+            records = Some(Records::read(&mut entry)?);
+            continue;
+        }
+        let found = Entry::new(records.take().unwrap_or_default(), entry.header())?;
+        if !each(found.listed(entry.size())) {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// The pax records of an entry.
 #[derive(Default)]
 struct Records(BTreeMap<String, Vec<u8>>);
@@ -136,6 +180,41 @@ impl Entry {
 
     fn refused(&self, why: &str) -> ArchiveError {
         ArchiveError::Refused { name: self.path.display().to_string(), why: why.to_owned() }
+    }
+
+    fn listed(&self, bytes: u64) -> Listed {
+        Listed {
+            path: self.path.clone(),
+            kind: self.kind_in_words(),
+            bytes,
+            mode: self.mode.bits(),
+            uid: self.owner.0.as_raw().into(),
+            gid: self.owner.1.as_raw().into(),
+            modified_s: self.records.time("mtime").tv_sec(),
+            target: self.records.path("linkpath"),
+        }
+    }
+
+    fn kind_in_words(&self) -> &'static str {
+        match self.kind {
+            EntryType::Regular if self.records.0.contains_key(KIND) => "socket",
+            EntryType::Regular => "regular",
+            EntryType::Directory if self.is_opaque() => {
+                "directory, all below it in the image deleted"
+            }
+            EntryType::Directory => "directory",
+            EntryType::Symlink => "symbolic link",
+            EntryType::Link => "hard link",
+            EntryType::Fifo => "fifo",
+            EntryType::Char if self.is_whiteout => "deleted",
+            _ => "unexpected",
+        }
+    }
+
+    /// Whether the overlay hides what the image has there.
+    fn is_opaque(&self) -> bool {
+        let mark = self.records.0.get(&format!("{XATTR}trusted.overlay.opaque"));
+        mark.is_some_and(|value| value == b"y")
     }
 
     fn is_root(&self) -> bool {
