@@ -127,7 +127,7 @@ impl Cut<'_> {
 }
 
 /// Nobody needs to know how far it is.
-struct Unwatched;
+pub(crate) struct Unwatched;
 
 impl Watch for Unwatched {
     fn step(&mut self, _: Step) {}

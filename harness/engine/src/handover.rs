@@ -40,6 +40,10 @@ const MESSAGE_BYTES: u64 = 4096;
 /// Bytes that are passed on at once.
 const PIECE: usize = 256 << 10;
 
+mod copy;
+
+pub use copy::{copy, lend};
+
 /// What the taker says.
 #[derive(Debug, Serialize, Deserialize)]
 enum FromTaker {
@@ -49,6 +53,8 @@ enum FromTaker {
     Have { content: Member },
     /// It is called NAME now.
     Thanks,
+    /// Let me have a copy: it stays yours.
+    Copy,
 }
 
 /// What the giver says.
@@ -62,6 +68,8 @@ enum FromGiver {
     Other,
     /// There is no archive of this name here for you.
     Nothing,
+    /// What you have is the same as what is here.
+    Same,
 }
 
 /// How far giving came.
@@ -205,7 +213,7 @@ pub fn take(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
         }
         // Nobody else may have what has arrived: it stays.
         FromGiver::Nothing => return Err(nothing(archive)),
-        said @ FromGiver::Archive { .. } => return Err(out_of_place(&said)),
+        said @ (FromGiver::Archive { .. } | FromGiver::Same) => return Err(out_of_place(&said)),
     }
     steps.begin(Step::Claim, watch);
     fs_err::rename(&arriving, archive).about("rename", &arriving)?;
