@@ -96,9 +96,12 @@ impl Images {
         if found.is_empty() || selector.contains('/') { Err(unknown().into()) } else { Ok(found) }
     }
 
-    /// The image schema for a binary that the user built: that of the suite whose version is
-    /// nearest to what the binary says of itself.
-    pub(crate) fn nearest_schema(&self, told: &str) -> Result<Vec<u8>, Error> {
+    /// The image schema for a CRIU that is known by its version only, such as a binary that the user
+    /// built, or the one that made an archive: that of the suite whose version is nearest.
+    ///
+    /// # Errors
+    /// When no suite has a CRIU, or it cannot be had.
+    pub fn nearest_schema(&self, told: &str) -> Result<Vec<u8>, Error> {
         let mut nearest: Option<(u64, Criu)> = None;
         for suite in CRIU_SUITES {
             let Some(package) = self.apt.catalogue(suite, &*self.progress)?.criu else { continue };

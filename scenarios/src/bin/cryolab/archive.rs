@@ -1,5 +1,8 @@
-//! `cryolab archive`: a look into a checkpoint's archive, wherever it comes from. Nothing is
-//! unpacked.
+//! `cryolab archive`: a look into a checkpoint's archive, wherever it comes from.
+
+mod analyse;
+mod chain;
+mod page;
 
 use std::fmt::{self, Display, Formatter};
 use std::io::{self, ErrorKind};
@@ -9,7 +12,7 @@ use anyhow::{Context as _, anyhow};
 use engine::archive::{self, ArchiveError, Manifest};
 use runner::verdict::plain;
 
-use crate::arguments::ArchiveCommand;
+use crate::arguments::archive::ArchiveCommand;
 use crate::print;
 use crate::status::Exit;
 
@@ -33,17 +36,21 @@ pub(crate) fn run(wanted: &ArchiveCommand) -> Result<u8, Exit> {
             let name = file.display();
             print(&format!("{name}: whole: {members} members, {bytes} bytes\n"))?;
         }
+        ArchiveCommand::Analyse(wanted) => analyse::run(wanted)?,
+        ArchiveCommand::Chain(wanted) => chain::run(wanted)?,
     }
     Ok(0)
 }
 
 /// Reads an archive. That there is none is the user's mistake, and not a refusal.
 fn read(file: &Path, how: fn(&Path) -> Result<Manifest, ArchiveError>) -> Result<Manifest, Exit> {
-    how(file).map_err(|error| {
-        let is_usage = matches!(&error, ArchiveError::Read(source) if is_no_file(source));
-        let error = anyhow!("{}: {error}", file.display());
-        if is_usage { Exit::usage(error) } else { Exit { code: REFUSED, error } }
-    })
+    how(file).map_err(|error| refused(file, &error))
+}
+
+fn refused(file: &Path, error: &ArchiveError) -> Exit {
+    let is_usage = matches!(error, ArchiveError::Read(source) if is_no_file(source));
+    let error = anyhow!("{}: {error}", file.display());
+    if is_usage { Exit::usage(error) } else { Exit { code: REFUSED, error } }
 }
 
 fn is_no_file(error: &io::Error) -> bool {

@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod archive;
 pub(crate) mod lab;
 
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ pub(crate) enum Command {
     /// Draw the reports of a run again from its record, or what a cell's captures say side by side
     Report(Report),
     /// Look into a checkpoint's archive
-    Archive(Archive),
+    Archive(archive::Archive),
     /// Kernels, root filesystems and CRIU builds
     Images(Images),
     /// A lab left standing: nodes to enter, wires to cut
@@ -53,31 +54,6 @@ pub(crate) enum Command {
         /// One JSON object a line
         #[arg(long)]
         json: bool,
-    },
-}
-
-/// Archives may come from strangers: whatever is wrong with one is told, and nothing is unpacked.
-#[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 whole and safe, 1 refused, 2 there is no such file")]
-pub(crate) struct Archive {
-    #[command(subcommand)]
-    pub(crate) command: ArchiveCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ArchiveCommand {
-    /// What an archive says about itself: where it was made, its pod and its members
-    Show {
-        /// A `checkpoint.tar.zst`
-        file: PathBuf,
-        /// The manifest as JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Read all of an archive, and check every member against its digest
-    Verify {
-        /// A `checkpoint.tar.zst`
-        file: PathBuf,
     },
 }
 
