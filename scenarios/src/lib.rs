@@ -3,6 +3,7 @@
 //! Each story is a module and a value in [`ALL`]. It plays on a [`runner::stage::Stage`], which
 //! brings hooks, captures, logs, times and evidence along, so that a story says only what happens.
 
+pub mod forensic;
 pub mod in_place;
 pub mod migration;
 pub mod quick_start;
@@ -12,11 +13,16 @@ use runner::scenario::Scenario;
 use runner::stage::{NodeName, Stage, Stop};
 
 /// All scenarios.
-pub const ALL: &[Scenario] =
-    &[reboot::REBOOT, quick_start::QUICK_START, migration::MIGRATION, in_place::IN_PLACE];
+pub const ALL: &[Scenario] = &[
+    reboot::REBOOT,
+    quick_start::QUICK_START,
+    migration::MIGRATION,
+    forensic::FORENSIC,
+    in_place::IN_PLACE,
+];
 
 /// The scenarios that run when the user names none.
-pub const DEFAULT: &[&str] = &["reboot", "quick-start", "migration"];
+pub const DEFAULT: &[&str] = &["reboot", "quick-start", "migration", "forensic"];
 
 /// Size of the disk that survives; its file is sparse.
 pub(crate) const DATA_MIB: u64 = 2048;

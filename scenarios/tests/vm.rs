@@ -68,6 +68,30 @@ fn redis_moves_to_another_node_and_its_connection_goes_on() {
 
 #[test]
 #[ignore = "boots a VM: cargo xtask test runs it"]
+fn redis_runs_on_unaware_while_copies_of_it_are_analysed() {
+    let run = Run::of(&["--scenario", "forensic", "--workload", "redis"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let cell = run.cell();
+    assert_eq!(unknown_differences(cell), [""; 0], "{}", cell["reason"]);
+    for level in ["self", "outside"] {
+        assert_eq!(cell["levels"][level]["outcome"], "equivalent", "{}", cell["levels"][level]);
+    }
+    let times = &cell["times_ms"];
+    assert!(times["stall"].as_u64() > Some(0) && times["downtime"].is_null(), "{times}");
+    let mut cells = run.folder.path().join("cells").read_dir().expect("listed");
+    let folder = cells.next().expect("a cell").expect("an entry").path();
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("written");
+    let analysis: Value = serde_json::from_str(&read("forensic.json")).expect("JSON");
+    assert_eq!(analysis["processes"][0]["comm"], "redis-server");
+    assert!(analysis["memory"]["found"].as_array().expect("a list").len() >= 3);
+    assert_eq!(analysis["chain"].as_array().expect("a list").len(), 2);
+    let changes = analysis["differences"]["changes"].as_array().expect("a list");
+    assert!(changes.iter().any(|it| it["field"] == "xxh64"), "memory moved on: {changes:?}");
+    assert!(read("forensic.html").contains("appendonly.aof"));
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
 fn copies_of_a_checkpoint_are_pods_of_their_own() {
     let words = ["--scenario", "quick-start", "--workload", "redis", "--copies", "2"];
     let run = Run::of(&words);

@@ -4,6 +4,7 @@
 //! One child carries out one order. The two talk over a socket pair, in frames as on the wire;
 //! descriptors travel along.
 
+mod analyse;
 mod engine;
 mod engines;
 mod handover;

@@ -57,6 +57,9 @@ pub(crate) fn carry_out(call: &Call<'_>, request: Request) -> anyhow::Result<Rep
         Request::HandOver { side, deadline_ms } => handover::hand_over(call, side, deadline_ms),
         Request::Capture { pod } => capture::capture(call, Order::Capture { pod }),
         Request::Images { pod, of } => capture::capture(call, Order::Images { pod, of }),
+        Request::Analyse { archive, against, wanted } => {
+            capture::capture(call, Order::Analyse { archive, against, wanted })
+        }
         Request::Pages { pod, wanted } => capture::capture(call, Order::Pages { pod, wanted }),
         Request::Stop { pod, container, signal, deadline_ms } => {
             let container = call.node.pods.container(&pod, &container)?;

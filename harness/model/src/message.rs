@@ -10,12 +10,16 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+mod afterwards;
+mod analysis;
 mod failure;
 mod handover;
 mod identity;
 mod pages;
 mod report;
 
+pub use afterwards::Afterwards;
+pub use analysis::Sought;
 pub use failure::{Cause, Failure};
 pub use handover::{GIVING_PORT, HandOver};
 pub use identity::{Card, Identity, KnownHost};
@@ -26,7 +30,7 @@ use crate::pod::{PodIdentity, PodSpec, PodStatus};
 use crate::{Mark, Phase};
 
 /// Version of these messages. Both sides refuse another one.
-pub const PROTOCOL: u32 = 7;
+pub const PROTOCOL: u32 = 8;
 
 /// Name of the virtio-serial port, below `/dev/virtio-ports/` and in sysfs.
 pub const PORT: &str = "cryolab.agent";
@@ -300,6 +304,16 @@ pub enum Request {
         /// At most [`MOST_PAGES`].
         wanted: Vec<WantedPage>,
     },
+    /// Look into an archive, without restoring it. The chunks of the answer are what was found, as
+    /// JSON in a text, packed.
+    Analyse {
+        /// The archive.
+        archive: PathBuf,
+        /// An earlier one of the same pod: what changed since is told.
+        against: Option<PathBuf>,
+        /// What to search memory for.
+        wanted: Sought,
+    },
     /// Send a signal to a container's pid 1 and wait for its end. Answered by [`Reply::Exited`],
     /// whose output is all that the container wrote since it was started or restored.
     Stop {
@@ -319,15 +333,6 @@ pub enum Request {
     },
     /// Let the kernel panic at once. There is no answer.
     Panic,
-}
-
-/// What becomes of a pod whose checkpoint is committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Afterwards {
-    /// It is removed: its archive is the pod from then on.
-    Remove,
-    /// It runs on: its archive is a copy.
-    Run,
 }
 
 /// Images of a pod.

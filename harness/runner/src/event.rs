@@ -160,6 +160,19 @@ pub enum Event {
         /// How long it took, in milliseconds.
         ms: u64,
     },
+    /// Another node has copies of the checkpoints.
+    CheckpointsCopied {
+        /// The cell.
+        cell: String,
+        /// The node that has them.
+        from: String,
+        /// The node that has copies now.
+        to: String,
+        /// Bytes of frames that the wire carried there meanwhile.
+        bytes: u64,
+        /// How long it took, in milliseconds.
+        ms: u64,
+    },
     /// Something worth knowing about a cell.
     CellNote {
         /// The cell.
@@ -369,6 +382,7 @@ impl Event {
             | Event::Observed { cell, .. }
             | Event::WiresCarried { cell, .. }
             | Event::HandedOver { cell, .. }
+            | Event::CheckpointsCopied { cell, .. }
             | Event::CellNote { cell, .. }
             | Event::HookFinished { cell, .. }
             | Event::Captured { cell, .. }

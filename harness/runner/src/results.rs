@@ -269,7 +269,7 @@ impl CellResult {
                 self.sizes.archive_bytes = Some(*archive_bytes);
             }
             Event::Restored { tasks, .. } => self.evidence.tasks.after.clone_from(tasks),
-            Event::HandedOver { bytes, .. } => {
+            Event::HandedOver { bytes, .. } | Event::CheckpointsCopied { bytes, .. } => {
                 *self.sizes.transferred_bytes.get_or_insert_default() += bytes;
             }
             Event::Copied { address, hostname, first_answer_ms, .. } => {

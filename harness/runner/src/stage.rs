@@ -11,6 +11,7 @@ mod copies;
 mod crash;
 mod end;
 mod files;
+mod forensic;
 mod handover;
 mod hygiene;
 mod identity;
@@ -201,6 +202,10 @@ pub struct Stage {
     heals_at: Option<Instant>,
     /// The pod was lost as it would have been anyway.
     nothing_left: bool,
+    /// Whether phases pass by without captures and hooks.
+    unseen: bool,
+    /// When steps of the operation began, by the node's monotonic clock.
+    steps: BTreeMap<String, u64>,
 }
 
 impl Stage {
@@ -238,6 +243,8 @@ impl Stage {
             is_struck: false,
             heals_at: None,
             nothing_left: false,
+            unseen: false,
+            steps: BTreeMap::new(),
         }
     }
 

@@ -8,7 +8,7 @@ mod file;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use model::message::Ready;
+use model::message::{Ready, Sought};
 use model::pod::{ContainerSpec, CriuOptions, Link, PodIdentity, PodSpec, Stdio};
 
 pub use self::file::WorkloadError;
@@ -55,6 +55,8 @@ pub struct Workload {
     pub client: Option<Client>,
     /// A client on another node that watches the service all along.
     pub observer: Option<Observer>,
+    /// What its memory is searched for in a checkpoint.
+    pub forensic: Sought,
     /// Options of CRIU that it needs.
     pub criu: CriuOptions,
     /// What it can run on.

@@ -405,6 +405,13 @@ fn describe(request: &Request) -> String {
         Request::HandOver { side: HandOver::Take { from, .. }, .. } => {
             format!("taking an archive from {from}")
         }
+        Request::HandOver { side: HandOver::Lend { archive, .. }, .. } => {
+            format!("lending {}", archive.display())
+        }
+        Request::HandOver { side: HandOver::Copy { from, .. }, .. } => {
+            format!("copying an archive from {from}")
+        }
+        Request::Analyse { archive, .. } => format!("analysis of {}", archive.display()),
         Request::Capture { pod } => format!("capture of pod {pod}"),
         Request::Images { pod, .. } => format!("images of pod {pod}"),
         Request::Pages { pod, .. } => format!("pages of pod {pod}"),

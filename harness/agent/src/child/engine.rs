@@ -16,6 +16,7 @@ use model::{Mark, Step};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Serialize;
 
+use super::analyse::analyse;
 use super::handover;
 use super::images::images;
 use super::order::{FromEngine, Order, ToEngine};
@@ -101,6 +102,9 @@ impl Agent {
             }
             Order::Images { pod, of } => self.tell(&images(engine, &pod, of)?),
             Order::Pages { pod, wanted } => self.tell(&pages(engine, &pod, &wanted)?),
+            Order::Analyse { archive, against, wanted } => {
+                self.tell(&analyse(&archive, against.as_deref(), wanted)?)
+            }
             Order::Exec { pod, container, command, env, deadline_ms } => {
                 exec(engine, [&pod, &container], &command, env, deadline_ms)
             }

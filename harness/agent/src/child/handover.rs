@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -28,13 +27,28 @@ pub(super) fn hand_over(
     deadline: Duration,
 ) -> anyhow::Result<Reply> {
     match side {
-        HandOver::Give { archive, port } => give(agent, &archive, port, deadline),
-        HandOver::Take { from, archive } => take(agent, &archive, from, deadline),
+        HandOver::Give { archive, port } => {
+            give(agent, port, deadline, |peer, agent| handover::give(&archive, peer, agent))
+        }
+        HandOver::Take { from, archive } => {
+            take(agent, from, deadline, |peer, agent| handover::take(&archive, peer, agent))
+        }
+        HandOver::Lend { archive, port } => {
+            give(agent, port, deadline, |peer, agent| handover::lend(&archive, peer, agent))
+        }
+        HandOver::Copy { from, copy } => {
+            take(agent, from, deadline, |peer, agent| handover::copy(&copy, peer, agent))
+        }
     }
 }
 
 /// Serves takers until one has thanked. Tells the step `listen` when it can be reached.
-fn give(agent: &mut Agent, archive: &Path, port: u16, deadline: Duration) -> anyhow::Result<Reply> {
+fn give(
+    agent: &mut Agent,
+    port: u16,
+    deadline: Duration,
+    side: impl Fn(TcpStream, &mut Agent) -> Result<Gave, engine::Error>,
+) -> anyhow::Result<Reply> {
     let until = Instant::now() + deadline;
     let listener = TcpListener::bind(("0.0.0.0", port)).context("cannot listen for a taker")?;
     agent.step(Step::Listen);
@@ -45,7 +59,7 @@ fn give(agent: &mut Agent, archive: &Path, port: u16, deadline: Duration) -> any
             break;
         }
         let (stream, _) = listener.accept().context("cannot listen for a taker")?;
-        match handover::give(archive, patient(stream)?, agent) {
+        match side(patient(stream)?, agent) {
             Ok(Gave::Thanked) => return Ok(Reply::Gave { thanked: true }),
             Ok(Gave::Given) => is_given = true,
             Err(error) => trouble = Some(anyhow::Error::from(error)),
@@ -61,16 +75,16 @@ fn give(agent: &mut Agent, archive: &Path, port: u16, deadline: Duration) -> any
 /// Takes an archive from the node at an address.
 fn take(
     agent: &mut Agent,
-    archive: &Path,
     address: SocketAddr,
     deadline: Duration,
+    side: impl Fn(TcpStream, &mut Agent) -> Result<u64, engine::Error>,
 ) -> anyhow::Result<Reply> {
     let until = Instant::now() + deadline;
     let mut trouble = None;
     while let Some(left) = left(until) {
         let connected = TcpStream::connect_timeout(&address, left.min(SILENCE)).and_then(patient);
         match connected {
-            Ok(stream) => match handover::take(archive, stream, agent) {
+            Ok(stream) => match side(stream, agent) {
                 Ok(bytes) => return Ok(Reply::Took { bytes }),
                 Err(error) => trouble = Some(anyhow::Error::from(error)),
             },

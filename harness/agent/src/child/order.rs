@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use model::Mark;
-use model::message::{Afterwards, Decision, Event, Failure, HandOver, ImagesOf, Reply, WantedPage};
+use model::message::{
+    Afterwards, Decision, Event, Failure, HandOver, ImagesOf, Reply, Sought, WantedPage,
+};
 use model::pod::{PodIdentity, PodSpec};
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +77,15 @@ pub(crate) enum Order {
         pod: String,
         /// Which pages.
         wanted: Vec<WantedPage>,
+    },
+    /// Look into an archive.
+    Analyse {
+        /// The archive.
+        archive: PathBuf,
+        /// An earlier one of the same pod.
+        against: Option<PathBuf>,
+        /// What to search memory for.
+        wanted: Sought,
     },
     /// Run a program in a container.
     Exec {

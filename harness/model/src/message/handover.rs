@@ -25,4 +25,19 @@ pub enum HandOver {
         /// What the archive is called here.
         archive: PathBuf,
     },
+    /// Let another node have a copy of an archive, which stays here. The step `listen` is told when
+    /// it may come.
+    Lend {
+        /// The archive.
+        archive: PathBuf,
+        /// The TCP port on which the other is waited for.
+        port: u16,
+    },
+    /// Get a copy of another node's archive.
+    Copy {
+        /// Where the other node waits.
+        from: SocketAddr,
+        /// What the copy is called here.
+        copy: PathBuf,
+    },
 }

@@ -109,6 +109,9 @@ fn message(event: &Event) -> String {
         Event::Copied { hostname, address, first_answer_ms: Some(ms), .. } => {
             format!("{hostname} runs as {address}, answers after {}", seconds(*ms))
         }
+        Event::CheckpointsCopied { from, to, bytes, ms, .. } => {
+            format!("copied from {from} to {to}: {} KiB in {}", bytes >> 10, seconds(*ms))
+        }
         Event::HookFinished { phase, hook, code, ms, .. } => {
             format!("hook {hook} at {phase}: code {code} after {}", seconds(*ms))
         }

@@ -22,20 +22,35 @@ impl Stage {
         if self.reached >= Reached::Checkpointed {
             return Ok(());
         }
+        self.arm(name, Activity::Checkpoint).await?;
+        let report = self.take(name, ARCHIVE, Afterwards::Remove).await?;
+        self.checkpointed(name, report).await
+    }
+
+    /// Has the engine take a checkpoint.
+    pub(super) async fn take(
+        &mut self,
+        name: NodeName,
+        archive: &str,
+        afterwards: Afterwards,
+    ) -> Result<CheckpointReport, Stop> {
         let request = Request::Checkpoint {
             pod: self.pod_name()?,
-            archive: PathBuf::from(ARCHIVE),
-            afterwards: Afterwards::Remove,
+            archive: PathBuf::from(archive),
+            afterwards,
             deadline_ms: millis(OPERATION),
         };
-        self.arm(name, Activity::Checkpoint).await?;
         match self.operate(name, request).await? {
-            Reply::Checkpoint(report) => self.checkpointed(name, report).await,
+            Reply::Checkpoint(report) => Ok(report),
             other => Err(unexpected("checkpoint", &other)),
         }
     }
 
-    async fn checkpointed(&mut self, name: NodeName, report: CheckpointReport) -> Result<(), Stop> {
+    pub(super) async fn checkpointed(
+        &mut self,
+        name: NodeName,
+        report: CheckpointReport,
+    ) -> Result<(), Stop> {
         self.archived_on = Some(name);
         self.reached = Reached::Checkpointed;
         self.times.set_us("freeze", report.freeze_us);
@@ -60,7 +75,15 @@ impl Stage {
             return Ok(());
         }
         self.arm(name, Activity::Restore).await?;
-        match self.operate(name, restore_as(None)).await? {
+        self.restore_by(name, restore_as(None)).await
+    }
+
+    pub(super) async fn restore_by(
+        &mut self,
+        name: NodeName,
+        request: Request,
+    ) -> Result<(), Stop> {
+        match self.operate(name, request).await? {
             Reply::Restore(report) => self.restored(name, report).await,
             other => Err(unexpected("restore", &other)),
         }
@@ -107,6 +130,7 @@ impl Stage {
     async fn told(&mut self, name: NodeName, event: GuestEvent) -> Result<(), Stop> {
         match event {
             GuestEvent::Step { name, at_ns } => {
+                self.steps.insert(name.clone(), at_ns);
                 self.emit(Event::Step { cell: self.cell(), name, at_ns });
                 Ok(())
             }

@@ -53,13 +53,13 @@ impl Stage {
         Ok(())
     }
 
-    async fn begin(&self, node: NodeName, side: HandOver) -> Result<Operation, Stop> {
+    pub(super) async fn begin(&self, node: NodeName, side: HandOver) -> Result<Operation, Stop> {
         let request = Request::HandOver { side, deadline_ms: millis(OPERATION) };
         Ok(self.guest(node)?.begin(request, OPERATION + GRACE).await?)
     }
 
     /// Listens to both sides until both are done; heals in time what a fault has cut.
-    async fn until_over(&mut self, sides: [(NodeName, Operation); 2]) -> Result<(), Stop> {
+    pub(super) async fn until_over(&mut self, sides: [(NodeName, Operation); 2]) -> Result<(), Stop> {
         let sides = sides.map(|(name, operation)| Box::pin(told(name, operation)));
         let mut all = pin!(stream::select_all(sides));
         loop {
@@ -87,7 +87,7 @@ impl Stage {
         }
     }
 
-    async fn told_by(&mut self, name: NodeName, event: GuestEvent) -> Result<(), Stop> {
+    pub(super) async fn told_by(&mut self, name: NodeName, event: GuestEvent) -> Result<(), Stop> {
         match event {
             GuestEvent::Step { name, at_ns } => {
                 self.emit(Event::Step { cell: self.cell(), name, at_ns });
@@ -99,7 +99,7 @@ impl Stage {
     }
 
     /// Where the other nodes reach a node's hand-over.
-    fn address(&mut self, node: NodeName) -> Result<SocketAddr, Stop> {
+    pub(super) fn address(&mut self, node: NodeName) -> Result<SocketAddr, Stop> {
         let unwired = || Stop::broken(format!("node {node} is on no wire"));
         let address = self.lab()?.address(node.0).ok_or_else(unwired)?;
         let address = address.parse().map_err(|_| unwired())?;

@@ -60,10 +60,18 @@ impl Stage {
         let lab = self.lab()?;
         let unwired = || Stop::broken(format!("node {node} is on no wire"));
         let gateway = lab.address(node.0).ok_or_else(unwired)?;
-        let forward = ["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"];
-        must(&self.guest(node)?, &forward).await?;
+        self.forward(node).await?;
         let route = ["ip", "route", "replace", NETWORK, "via", &gateway];
         must(&self.guest(from)?, &route).await
+    }
+
+    /// Lets a node pass on what comes for its pods. A pod that was on a node that does is to be
+    /// restored on one that does, since its network namespace inherits it.
+    ///
+    /// # Errors
+    /// When the node is not sound.
+    pub async fn forward(&mut self, node: NodeName) -> Result<(), Stop> {
+        must(&self.guest(node)?, &["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"]).await
     }
 
     /// Lets the workload's observer watch the service from another node, from which there is a

@@ -38,6 +38,9 @@ impl Stage {
         images: Option<&Path>,
     ) -> Result<(), Stop> {
         self.emit(Event::PhaseReached { cell: self.cell(), phase });
+        if self.unseen {
+            return Ok(());
+        }
         match phase {
             Phase::Frozen => self.times.froze(),
             Phase::PostResume => self.times.resumed(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use model::message::Ready;
+use model::message::{Ready, Sought};
 use model::pod::{CriuOptions, Stdio};
 use serde::Deserialize;
 use toml::Spanned;
@@ -68,6 +68,8 @@ struct File {
     on_sigterm: Option<Spanned<bool>>,
     client: Option<ClientFile>,
     observer: Option<ObserverFile>,
+    #[serde(default)]
+    forensic: ForensicFile,
     #[serde(default)]
     needs: NeedsFile,
     security: Option<toml::Value>,
@@ -207,6 +209,16 @@ struct ObserverFile {
     command: Vec<String>,
 }
 
+/// `[forensic]`: what stands in its memory while it runs.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ForensicFile {
+    #[serde(default)]
+    search: Vec<String>,
+    #[serde(default)]
+    regex: Vec<String>,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NeedsFile {
@@ -259,6 +271,7 @@ impl Reader<'_> {
             proof,
             client,
             observer,
+            forensic: Sought { texts: file.forensic.search, regexes: file.forensic.regex },
             criu: file.criu,
             needs: Needs { kernel: file.needs.kernel, criu: file.needs.criu },
             not_yet,

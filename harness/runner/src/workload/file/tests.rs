@@ -51,6 +51,7 @@ fn everything_that_a_file_may_say_arrives_in_the_pod() {
         check = ["/bin/true"]
         needs = { kernel = "6.1..", criu = "4.." }
         criu = { tcp-established = false }
+        forensic = { search = ["a text"], regex = ["key-[0-9]+"] }
         client = { binary = "client", before = ["fill", "{address}"], after = ["verify"] }
     "#;
     let workload = read(text).expect("right");
@@ -59,6 +60,8 @@ fn everything_that_a_file_may_say_arrives_in_the_pod() {
     assert_eq!(workload.proof, Proof::Check(vec!["/bin/true".to_owned()]));
     assert!(workload.needs.kernel.as_ref().is_some_and(|kernels| !kernels.contain("5.10.2")));
     assert!(workload.client.is_some());
+    assert_eq!(workload.forensic.texts, ["a text"]);
+    assert_eq!(workload.forensic.regexes, ["key-[0-9]+"]);
     let container = &workload.pod().containers[0];
     assert_eq!((container.uid, container.gid, container.memory_mib), (100, 101, Some(128)));
     assert_eq!(container.rlimits["nofile"], (77, 88));

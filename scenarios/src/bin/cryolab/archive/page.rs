@@ -122,7 +122,9 @@ fn sockets(f: &mut Formatter<'_>, analysis: &Analysis) -> fmt::Result {
 
 fn changed(f: &mut Formatter<'_>, analysis: &Analysis) -> fmt::Result {
     list(f, "files that are not as in the image", analysis.changed.iter(), |it| {
-        format!("{} ({}, {} bytes)", short(&it.path), it.kind, it.bytes)
+        let bytes =
+            if it.kind == "regular" { format!(", {} bytes", it.bytes) } else { String::new() };
+        format!("{} ({}{bytes})", short(&it.path), short(&it.kind))
     })
 }
 
