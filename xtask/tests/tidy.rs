@@ -8,7 +8,7 @@ use std::process::Command;
 use rstest::rstest;
 
 /// Rooms, their folders, and the rooms that they may use (ARCHITECTURE.md draws the same).
-const ROOMS: [(&str, &str, &[&str]); 13] = [
+const ROOMS: [(&str, &str, &[&str]); 14] = [
     ("model", "harness/model", &[]),
     ("criu", "harness/criu", &[]),
     ("engine", "harness/engine", &["model", "criu"]),
@@ -20,6 +20,7 @@ const ROOMS: [(&str, &str, &[&str]); 13] = [
     ("scenarios", "scenarios", &["runner", "vm-images", "vm", "model", "state", "engine"]),
     ("counter", "workloads/counter", &[]),
     ("lossy", "workloads/lossy", &[]),
+    ("probe", "workloads/probe", &[]),
     ("redis-client", "workloads/redis/client", &[]),
     ("xtask", "xtask", &[]),
 ];

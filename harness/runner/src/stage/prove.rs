@@ -8,11 +8,14 @@ use model::message::{Place, Reply, Request};
 use super::phases::last_line;
 use super::{GRACE, NodeName, REQUEST, Stage, Stop, millis, unexpected};
 use crate::event::Event;
-use crate::verdict::{Difference, Level, LevelVerdict};
+use crate::verdict::{Difference, Level, LevelVerdict, plain};
 use crate::workload::{Client, Proof};
 
 /// Where a node has the client.
 const CLIENT: &str = "/run/cryolab/client";
+
+/// Most things that a program is heard to have noticed.
+const MOST_NOTICED: usize = 50;
 
 const SIGTERM: i32 = 15;
 
@@ -56,6 +59,9 @@ impl Stage {
             Proof::OnSigterm => Some(("witness", attested(self.terminate(name).await?))),
             Proof::None => None,
         };
+        for text in ended.iter().flat_map(|(_, ended)| noticed(ended)) {
+            self.emit(Event::Finding { cell: self.cell(), text });
+        }
         lost.extend(ended.iter().flat_map(|(who, ended)| losses(who, ended)));
         self.judge(Level::Itself, LevelVerdict::judged(Level::Itself, lost));
         Ok(())
@@ -120,6 +126,14 @@ fn attested(mut ended: Ended) -> Ended {
     ended
 }
 
+/// What a program says that it noticed, which is right and yet worth knowing: a line `noticed: NAME:
+/// WORDS` each.
+fn noticed(ended: &Ended) -> Vec<String> {
+    let output = String::from_utf8_lossy(&ended.stdout);
+    let lines = output.lines().filter(|line| line.starts_with("noticed: "));
+    lines.take(MOST_NOTICED).map(plain).collect()
+}
+
 /// What a program says was lost: a line `lost: NAME: WORDS` each, or else its exit code.
 fn losses(who: &str, ended: &Ended) -> Vec<Difference> {
     let output = String::from_utf8_lossy(&ended.stdout);
@@ -159,6 +173,14 @@ mod tests {
         assert!(said(0, "ready\nverdict: intact\n", "").is_empty());
         let lost = said(1, "lost: file offset: expected 3, found 0\nverdict: 1 lost\n", "");
         assert_eq!(lost, ["self.witness.file-offset was `intact`, is `expected 3, found 0`"]);
+    }
+
+    #[test]
+    fn what_a_witness_noticed_is_no_loss() {
+        let stdout = b"ready\nnoticed: stall: 9 ms\x1b[2J\nverdict: intact\n".to_vec();
+        let ended = Ended { code: 0, stdout, stderr: Vec::new() };
+        assert_eq!(noticed(&ended), ["noticed: stall: 9 ms.[2J"]);
+        assert!(losses("witness", &ended).is_empty());
     }
 
     #[test]
