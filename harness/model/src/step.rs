@@ -78,11 +78,13 @@ pub enum Step {
     Receive,
     /// It gets its name.
     Claim,
+    /// In place of that, where it is a copy: it gets a name by which nobody owns the pod.
+    Keep,
 }
 
 impl Step {
     /// All steps, in their order within each activity.
-    pub const ALL: [Step; 28] = [
+    pub const ALL: [Step; 29] = [
         Step::Gate,
         Step::Freeze,
         Step::Dump,
@@ -111,6 +113,7 @@ impl Step {
         Step::Forget,
         Step::Receive,
         Step::Claim,
+        Step::Keep,
     ];
 
     /// The name that users write, such as `commit`.
@@ -145,6 +148,7 @@ impl Step {
             Step::Forget => "forget",
             Step::Receive => "receive",
             Step::Claim => "claim",
+            Step::Keep => "keep",
         }
     }
 
@@ -175,7 +179,7 @@ impl Step {
             | Step::Adopt
             | Step::Resume => Activity::Restore,
             Step::Listen | Step::Send | Step::Give | Step::Forget => Activity::Give,
-            Step::Receive | Step::Claim => Activity::Take,
+            Step::Receive | Step::Claim | Step::Keep => Activity::Take,
         }
     }
 

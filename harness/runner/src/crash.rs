@@ -44,8 +44,9 @@ impl Fault {
 
     /// Whether it can strike at a step.
     fn fits(self, step: Step) -> bool {
-        // No story lets a pod run on, and a giver that listens has begun nothing yet.
-        let is_told = !matches!(step, Step::RunOn | Step::Listen);
+        // Where faults strike, no pod runs on and no archive is a copy; a giver that listens has begun
+        // nothing yet.
+        let is_told = !matches!(step, Step::RunOn | Step::Listen | Step::Keep);
         is_told && (self != Fault::KillCriu || step.is_in_criu())
     }
 }

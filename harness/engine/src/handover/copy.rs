@@ -4,6 +4,8 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
+use model::Step;
+
 use super::{FromGiver, FromTaker, Gave, Talk, beside, out_of_place, receive, refused};
 use crate::archive::{digest_file, flush_folder};
 use crate::error::{About, Error};
@@ -19,7 +21,7 @@ pub fn lend(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
         FromTaker::Copy => {}
         said => return Err(out_of_place(&said)),
     }
-    watch.step("send");
+    watch.step(Step::Send);
     talk.send_file(archive)?;
     let content = match talk.hear("that all has arrived")? {
         FromTaker::Have { content } => content,
@@ -44,7 +46,7 @@ pub fn copy(copy: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> Resu
     }
     let mut talk = Talk::with(peer);
     talk.say(&FromTaker::Copy)?;
-    watch.step("receive");
+    watch.step(Step::Receive);
     let arriving = beside(copy, ".copying", "");
     let content = receive(&mut talk, copy, &arriving)?;
     let same = talk.say(&FromTaker::Have { content: content.clone() });
@@ -56,7 +58,7 @@ pub fn copy(copy: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> Resu
             return Err(other.map_or_else(|error| error, |said| out_of_place(&said)));
         }
     }
-    watch.step("keep");
+    watch.step(Step::Keep);
     fs_err::rename(&arriving, copy).about("rename", &arriving)?;
     flush_folder(copy)?;
     Ok(content.bytes)

@@ -37,7 +37,9 @@ impl Stage {
         self.unseen = false;
         let report = report?;
         let step = |name: &str| self.steps.get(name).copied().unwrap_or_default();
-        let stall = Duration::from_nanos(step(Step::RunOn.name()).saturating_sub(step(Step::Freeze.name())));
+        let stall = Duration::from_nanos(
+            step(Step::RunOn.name()).saturating_sub(step(Step::Freeze.name())),
+        );
         self.times.set("stall", stall);
         self.fetch_logs(name, &report.work).await
     }

@@ -59,7 +59,10 @@ impl Stage {
     }
 
     /// Listens to both sides until both are done; heals in time what a fault has cut.
-    pub(super) async fn until_over(&mut self, sides: [(NodeName, Operation); 2]) -> Result<(), Stop> {
+    pub(super) async fn until_over(
+        &mut self,
+        sides: [(NodeName, Operation); 2],
+    ) -> Result<(), Stop> {
         let sides = sides.map(|(name, operation)| Box::pin(told(name, operation)));
         let mut all = pin!(stream::select_all(sides));
         loop {
