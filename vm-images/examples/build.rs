@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "the paths are the result")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -46,7 +47,8 @@ fn parse(images: &Images, argument: &str) -> anyhow::Result<Vec<Want>> {
         "packages" => {
             let (suite, packages) = rest.split_once(':').context("want packages:SUITE:NAME,...")?;
             let packages = packages.split(',').map(str::to_owned).collect();
-            wants.push(Want::Workload(WorkloadImage::Packages { suite: suite.parse()?, packages }));
+            let (suite, files) = (suite.parse()?, BTreeMap::new());
+            wants.push(Want::Workload(WorkloadImage::Packages { suite, packages, files }));
         }
         _ => {
             bail!("want rootfs, kernel:SELECTOR,..., criu:SELECTOR,... or packages:SUITE:NAME,...")

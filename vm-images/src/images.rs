@@ -1,5 +1,6 @@
 //! The face of this room: what there is, and having it built.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ pub(crate) const NODE: System<'static> = System {
         "tar",
         "libcap2-bin",
     ],
+    files: &BTreeMap::new(),
 };
 
 /// Suites that have a CRIU of their own.
@@ -235,10 +237,10 @@ impl Images {
     /// The root of a container, built if it was not.
     pub fn ensure_workload(&self, workload: &WorkloadImage) -> Result<PathBuf, Error> {
         match workload {
-            WorkloadImage::Packages { suite, packages } => {
+            WorkloadImage::Packages { suite, packages, files } => {
                 let names: Vec<&str> = packages.iter().map(String::as_str).collect();
                 workload::check_names(&names)?;
-                let system = System { suite: *suite, packages: &names };
+                let system = System { suite: *suite, packages: &names, files };
                 self.ensure_system(Kind::Workloads, &packages.join("+"), system)
             }
             WorkloadImage::Binary { name, path } => {
@@ -317,7 +319,12 @@ impl Images {
     ) -> Result<(Key, Vec<Package>), Error> {
         let closure = system.closure(&self.apt, &*self.progress)?;
         let key = Key::new(&format!("{}-{name}", system.suite), debian::RECIPE);
-        Ok((key.with(exact(&closure)).with(system.packages.join(",")), closure))
+        let mut key = key.with(exact(&closure)).with(system.packages.join(","));
+        for (place, path) in system.files {
+            let mode = debian::mode_of(path)?;
+            key = key.with(place).with(mode.to_le_bytes()).with_file(path)?;
+        }
+        Ok((key, closure))
     }
 
     /// The entry of a key, built with progress that is shown.

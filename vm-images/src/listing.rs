@@ -1,5 +1,8 @@
 //! What there is: every kernel, CRIU and root that the mirror's suites make possible.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use crate::apt::Package;
@@ -100,9 +103,10 @@ impl Images {
         name: &str,
         suite: Suite,
         packages: &[String],
+        files: &BTreeMap<String, PathBuf>,
     ) -> Result<RootfsListing, Error> {
         let names: Vec<&str> = packages.iter().map(String::as_str).collect();
-        let system = System { suite, packages: &names };
+        let system = System { suite, packages: &names, files };
         self.root(name, Kind::Workloads, &packages.join("+"), system)
     }
 

@@ -76,6 +76,8 @@ pub enum Root {
         suite: Option<String>,
         /// Names of packages.
         names: Vec<String>,
+        /// Files of the host that are put beside them, by their absolute path in the container.
+        files: BTreeMap<String, PathBuf>,
     },
     /// A tar archive of a root filesystem, or an OCI archive.
     Rootfs(PathBuf),

@@ -1,6 +1,8 @@
 //! Trees of Debian packages: single packages unpacked, or whole systems by `mmdebstrap`.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
@@ -21,6 +23,10 @@ const LEFT_OUT: [&str; 5] = [
     "/usr/share/bash-completion/*",
 ];
 
+/// A folder of manuals, without manuals: `update-alternatives` puts links into it for some packages
+/// (OpenJDK's), which cannot be installed otherwise.
+const MANUALS: &str = "mkdir -p \"$1\"/usr/share/man/man1";
+
 /// Removes what an image would tell about the host that it was built on.
 const FORGET: &str = "cd \"$1\" && rm -rf var/lib/apt/lists var/cache/apt etc/apt/sources.list \
     etc/apt/apt.conf.d/99mmdebstrap etc/dpkg/dpkg.cfg.d/99mmdebstrap etc/hostname etc/resolv.conf";
@@ -30,6 +36,8 @@ const FORGET: &str = "cd \"$1\" && rm -rf var/lib/apt/lists var/cache/apt etc/ap
 pub(crate) struct System<'a> {
     pub(crate) suite: Suite,
     pub(crate) packages: &'a [&'a str],
+    /// Files of the host that are put there as well, by their absolute path in it.
+    pub(crate) files: &'a BTreeMap<String, PathBuf>,
 }
 
 impl System<'_> {
@@ -73,6 +81,21 @@ impl System<'_> {
         erofs::of_tar(&tar, image)
     }
 
+    /// Hooks of `mmdebstrap` that put the files there. Each belongs to root and may be run by all if
+    /// its owner on the host may run it.
+    fn put_files(&self) -> Result<Vec<String>, Error> {
+        let mut hooks = Vec::new();
+        for (place, path) in self.files {
+            let folder = quoted(Path::new(place).parent().unwrap_or(Path::new("/")));
+            let (source, place) = (quoted(path), quoted(Path::new(place)));
+            hooks.push(format!("--customize-hook=chroot \"$1\" mkdir -p {folder}"));
+            hooks.push(format!("--customize-hook=upload {source} {place}"));
+            let mode = mode_of(path)?;
+            hooks.push(format!("--customize-hook=chroot \"$1\" chmod {mode:o} {place}"));
+        }
+        Ok(hooks)
+    }
+
     fn mmdebstrap(&self, apt: &Apt, lists: &Path, debs: &Path) -> Result<Command, Error> {
         let acquire = apt.acquire()?.lines().map(|line| line.trim_end_matches(';'));
         let mut command = command::tool("mmdebstrap");
@@ -86,10 +109,12 @@ impl System<'_> {
             .args(acquire.map(|line| format!("--aptopt={line}")))
             .arg(format!("--include={}", self.packages.join(",")))
             .arg("--dpkgopt=force-unsafe-io")
+            .arg(format!("--setup-hook={MANUALS}"))
             .args(LEFT_OUT.map(|path| format!("--dpkgopt=path-exclude={path}")))
             .arg(format!("--setup-hook=copy-in {} /var/lib/apt", quoted(lists)))
             .arg(format!("--setup-hook=copy-in {} /var/cache/apt", quoted(debs)))
             .arg(format!("--customize-hook={FORGET}"))
+            .args(self.put_files()?)
             .arg(self.suite.name());
         Ok(command)
     }
@@ -98,6 +123,13 @@ impl System<'_> {
 /// Unpacks the files of a package, as they are.
 pub(crate) fn unpack(deb: &Path, tree: &Path) -> Result<(), Error> {
     command::run(command::tool("dpkg-deb").arg("-x").arg(deb).arg(tree))
+}
+
+/// The mode that a file of the host gets in an image: what a check-out makes of it otherwise is
+/// this host's affair.
+pub(crate) fn mode_of(path: &Path) -> Result<u32, Error> {
+    let may_run = fs::metadata(path)?.permissions().mode() & 0o100 != 0;
+    Ok(if may_run { 0o755 } else { 0o644 })
 }
 
 /// A path as one word of the shell.

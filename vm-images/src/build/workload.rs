@@ -1,5 +1,6 @@
 //! The roots of containers.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,8 @@ pub enum WorkloadImage {
         suite: Suite,
         /// Names of packages.
         packages: Vec<String>,
+        /// Files of the host that are put there as well, by their absolute path in the root.
+        files: BTreeMap<String, PathBuf>,
     },
     /// A tree in a tar (not compressed).
     Tar {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use model::message::{Ready, Sought};
 use model::pod::{CriuOptions, Stdio};
@@ -45,6 +45,7 @@ struct File {
     binary: Option<Spanned<PathBuf>>,
     packages: Option<Spanned<Vec<String>>>,
     suite: Option<Spanned<String>>,
+    files: Option<Spanned<BTreeMap<String, Spanned<PathBuf>>>>,
     rootfs: Option<Spanned<PathBuf>>,
     command: Spanned<Vec<String>>,
     #[serde(default)]
@@ -296,14 +297,17 @@ impl Reader<'_> {
 
     fn root(&self, file: &mut File) -> Result<Root, WorkloadError> {
         let name = file.name.span();
-        if let (Some(suite), None) = (&file.suite, &file.packages) {
-            return Err(self.wrong(suite.span(), "`suite` goes with `packages`".to_owned()));
+        let suite = file.suite.as_ref().map(|it| ("suite", it.span()));
+        let files = file.files.as_ref().map(|it| ("files", it.span()));
+        if let (Some((field, span)), None) = (suite.or(files), &file.packages) {
+            return Err(self.wrong(span, format!("`{field}` goes with `packages`")));
         }
         match (file.binary.take(), file.packages.take(), file.rootfs.take()) {
             (Some(binary), None, None) => self.program("binary", &binary).map(Root::Binary),
             (None, Some(names), None) => {
                 let suite = file.suite.take().map(Spanned::into_inner);
-                Ok(Root::Packages { suite, names: names.into_inner() })
+                let files = self.files(file.files.take())?;
+                Ok(Root::Packages { suite, names: names.into_inner(), files })
             }
             (None, None, Some(rootfs)) => self.beside("rootfs", &rootfs).map(Root::Rootfs),
             (binary, packages, rootfs) => {
@@ -313,6 +317,26 @@ impl Reader<'_> {
                 Err(self.wrong(last.unwrap_or(name), message.to_owned()))
             }
         }
+    }
+
+    /// Files of the folder by their place in the container, which is a plain absolute path.
+    fn files(
+        &self,
+        given: Option<Spanned<BTreeMap<String, Spanned<PathBuf>>>>,
+    ) -> Result<BTreeMap<String, PathBuf>, WorkloadError> {
+        let mut files = BTreeMap::new();
+        for (place, name) in given.map(Spanned::into_inner).unwrap_or_default() {
+            let mut parts = Path::new(&place).components();
+            let is_absolute = parts.next() == Some(Component::RootDir);
+            let is_plain = parts.all(|part| matches!(part, Component::Normal(_)));
+            if !is_absolute || !is_plain || place.ends_with('/') {
+                let message = format!("`files`: \"{place}\" is no absolute path of a file");
+                return Err(self.wrong(name.span(), message));
+            }
+            let path = self.beside("files", &name)?;
+            files.insert(place, path);
+        }
+        Ok(files)
     }
 
     fn proof(&self, file: &File) -> Result<Proof, WorkloadError> {

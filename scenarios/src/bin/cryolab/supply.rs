@@ -237,13 +237,13 @@ pub(crate) fn image_of(workload: &Workload) -> Result<WorkloadImage, Exit> {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             WorkloadImage::Binary { name, path: path.clone() }
         }
-        Root::Packages { suite, names } => {
+        Root::Packages { suite, names, files } => {
             let suite = suite.as_deref().unwrap_or(Suite::Trixie.name());
             let suite = suite.parse().map_err(|unknown: vm_images::Unknown| {
                 let file = workload.folder.join(runner::workload::FILE);
                 Exit::usage(anyhow::Error::new(unknown).context(file.display().to_string()))
             })?;
-            WorkloadImage::Packages { suite, packages: names.clone() }
+            WorkloadImage::Packages { suite, packages: names.clone(), files: files.clone() }
         }
         Root::Rootfs(path) => WorkloadImage::Tar { path: path.clone() },
     })

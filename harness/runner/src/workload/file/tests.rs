@@ -39,6 +39,7 @@ fn everything_that_a_file_may_say_arrives_in_the_pod() {
         summary = "says everything"
         packages = ["redis-server"]
         suite = "bookworm"
+        files = { "/srv/redis.conf" = "client" }
         command = ["/usr/bin/redis-server"]
         env = { LANG = "C" }
         user = "100:101"
@@ -56,7 +57,9 @@ fn everything_that_a_file_may_say_arrives_in_the_pod() {
     "#;
     let workload = read(text).expect("right");
     let suite = Some("bookworm".to_owned());
-    assert_eq!(workload.root, Root::Packages { suite, names: vec!["redis-server".to_owned()] });
+    let Root::Packages { suite: found, names, files } = &workload.root else { panic!("packages") };
+    assert_eq!((found, names), (&suite, &vec!["redis-server".to_owned()]));
+    assert!(files["/srv/redis.conf"].ends_with("client"));
     assert_eq!(workload.proof, Proof::Check(vec!["/bin/true".to_owned()]));
     assert!(workload.needs.kernel.as_ref().is_some_and(|kernels| !kernels.contain("5.10.2")));
     assert!(workload.client.is_some());
@@ -88,6 +91,21 @@ fn everything_that_a_file_may_say_arrives_in_the_pod() {
 #[case::limit("command", "rlimits = { nofile = [9, 8] }\ncommand", "workload.toml:4: soft limit 9")]
 #[case::criu("command", "criu = { tcp = true }\ncommand", "workload.toml:4: unknown field `tcp`")]
 #[case::suite("command", "suite = \"sid\"\ncommand", "workload.toml:4: `suite` goes with")]
+#[case::files_alone(
+    "command",
+    "files = { \"/a\" = \"client\" }\ncommand",
+    "workload.toml:4: `files` goes with `packages`"
+)]
+#[case::no_file(
+    "binary = \"sleeper\"",
+    "packages = [\"a\"]\nfiles = { \"/a\" = \"b\" }",
+    "workload.toml:4: `files`: there is no file b"
+)]
+#[case::no_place(
+    "binary = \"sleeper\"",
+    "packages = [\"a\"]\nfiles = { \"/a/../b\" = \"client\" }",
+    "workload.toml:4: `files`: \"/a/../b\" is no absolute path"
+)]
 fn an_error_names_file_line_and_field(
     #[case] what: &str,
     #[case] instead: &str,

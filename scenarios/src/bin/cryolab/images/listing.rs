@@ -41,8 +41,9 @@ fn roots(images: &Images) -> Result<Vec<RootfsListing>, Exit> {
         let loaded = places::workloads().named(&name);
         let image = loaded.map_err(Exit::usage).and_then(|workload| image_of(&workload));
         match image {
-            Ok(WorkloadImage::Packages { suite, packages }) => {
-                roots.push(images.workload_root(&name, suite, &packages).map_err(failed)?);
+            Ok(WorkloadImage::Packages { suite, packages, files }) => {
+                let root = images.workload_root(&name, suite, &packages, &files);
+                roots.push(root.map_err(failed)?);
             }
             Ok(_) => {}
             Err(Exit { error, .. }) => eprintln!("  left out: {error:#}"),
