@@ -17,7 +17,7 @@ fn checked(returned: libc::c_long) -> Result<libc::c_long> {
 }
 
 /// What `kcmp` compares between two tasks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shared {
     /// The address space.
     Vm = 1,
@@ -374,6 +374,18 @@ pub(crate) fn ptrace_pending(
         libc::ptrace(PTRACE_PEEKSIGINFO, tid, std::ptr::from_ref(&ask), info.as_mut_ptr())
     })?;
     Ok((got > 0).then_some(info))
+}
+
+/// The signals that a traced thread blocks, and will block when it is back from a system call that
+/// has other ones blocked for as long as it lasts, such as sigsuspend(2).
+pub(crate) fn ptrace_sigmask(tid: i32) -> Result<u64> {
+    const PTRACE_GETSIGMASK: libc::c_uint = 0x420a;
+    let mut mask = 0u64;
+    // SAFETY: the kernel writes as many bytes into `mask` as it is told that there are.
+    checked(unsafe {
+        libc::ptrace(PTRACE_GETSIGMASK, tid, size_of::<u64>(), std::ptr::from_mut(&mut mask))
+    })?;
+    Ok(mask)
 }
 
 /// The n-th seccomp filter of a traced thread, as bytes; nothing past the last.

@@ -89,6 +89,13 @@ pub const TOLERANCES: &[Tolerance] = &[
         source: "timer_create(2)",
     },
     Tolerance {
+        pattern: "task.*.status.sigblk",
+        permits: mask_of_a_call,
+        reason: "a task is frozen in a call that blocks other signals for as long as it lasts; what \
+                 it blocks otherwise is compared, and is blocked until the call is begun anew",
+        source: "sigsuspend(2), ppoll(2); kernel/ptrace.c, PTRACE_GETSIGMASK",
+    },
+    Tolerance {
         pattern: "task.*.traced.pending*",
         permits: timer_signal_queued,
         reason: "a POSIX timer of the task expired while it was held: its signal waits",
@@ -188,6 +195,19 @@ fn timerfd_went_round(question: &Question<'_>) -> bool {
     };
     let went = before.wrapping_sub(*after).rem_euclid(interval).cast_unsigned();
     (0..=interval).contains(after) && went <= question.passed_ns
+}
+
+/// The mask is back to what it was before the call, and that is the same.
+fn mask_of_a_call(question: &Question<'_>) -> bool {
+    let Some(thread) = question.full_name.strip_suffix(".status.sigblk") else { return false };
+    let lasting = |capture: &Capture| match capture.facts.get(&format!("{thread}.traced.sigmask")) {
+        Some(Value::Exact(mask)) => Some(mask.clone()),
+        _ => None,
+    };
+    let (before, after) = (lasting(question.capture_before), lasting(question.capture_after));
+    before.is_some()
+        && before == after
+        && question.exact().is_some_and(|(_, now)| Some(now) == after.as_deref())
 }
 
 /// Every signal that waits now and did not before is one of the task's timers.

@@ -136,3 +136,17 @@ fn a_receive_window_grows_at_most_to_its_buffer(
     let level = state::images::compare(&with("65152"), &with(after), 0);
     assert_eq!((level.tolerated.len(), level.differences.len()), expected);
 }
+
+#[rstest]
+#[case::back_from_the_call("0000000000010000", "0000000000010000", (1, 0))]
+#[case::another_one("0000000000020000", "0000000000010000", (0, 1))]
+#[case::lost("0000000000020000", "0000000000020000", (0, 2))]
+fn a_call_may_have_other_signals_blocked(
+    #[case] blocked: &str,
+    #[case] lasting: &str,
+    #[case] expected: (usize, usize),
+) {
+    let (mask, back) = ("task.1.status.sigblk", "task.1.traced.sigmask");
+    let before = [(mask, exact("0000000000000000")), (back, exact("0000000000010000"))];
+    assert_eq!(judged(&before, &[(mask, exact(blocked)), (back, exact(lasting))]), expected);
+}

@@ -120,6 +120,7 @@ const KEPT: &[(&str, &str)] = &[
         "task.*.shares.*",
         "core-PID.img ids: vm_id, files_id, fs_id, sighand_id; nothing of semaphore undo",
     ),
+    ("task.*.traced.sigmask", "core-TID.img tc.blk_sigset, thread_core.blk_sigset"),
     ("task.*.traced.regs.*", "core-TID.img thread_info.gpregs"),
     ("task.*.traced.xstate.*", "core-TID.img thread_info.fpregs"),
     ("task.*.traced.rseq.*", "core-TID.img thread_core.rseq_entry"),

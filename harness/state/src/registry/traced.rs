@@ -33,6 +33,10 @@ pub(super) const TRACED: &[&[Rule]] = &[
             "pending.*.si_uid", "pending_shared.*.si_signo", "pending_shared.*.si_errno",
             "pending_shared.*.si_code", "pending_shared.*.si_pid", "pending_shared.*.si_uid";
     ),
+    lines!("task.*.traced.", "ptrace(2) PTRACE_GETSIGMASK";
+        Exact, "3.11", "what is blocked again after a call that blocks other signals meanwhile" =>
+            "sigmask";
+    ),
     lines!("task.*.traced.rseq.", "ptrace(2) PTRACE_GET_RSEQ_CONFIGURATION";
         Exact, "5.13", STATE => "abi_pointer", "abi_size", "signature", "flags";
     ),

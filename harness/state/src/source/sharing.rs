@@ -15,6 +15,10 @@ const KINDS: &[(Shared, &str)] = &[
     (Shared::Sysvsem, "sysvsem"),
 ];
 
+/// A task of the kernel, which shares nothing with a pod's tasks and has no list of semaphore
+/// adjustments.
+const KTHREADD: i32 = 2;
+
 /// For every thread the first thread of the pod that has the same address space, descriptors
 /// and so on. Threads of one task share nearly all of it, and are asked all the same.
 pub(crate) fn pod(pod: &Pod<'_>, facts: &mut Facts) -> Result<()> {
@@ -22,7 +26,7 @@ pub(crate) fn pod(pod: &Pod<'_>, facts: &mut Facts) -> Result<()> {
         let mut firsts: Vec<&Thread> = Vec::new();
         for thread in pod.tasks().filter(|task| !task.zombie).flat_map(|task| &task.threads) {
             let mut owner = None;
-            for first in &firsts {
+            for first in firsts.iter().filter(|_| kind != Shared::Sysvsem || has_list(thread)) {
                 if same(first.tid, thread.tid, kind)? {
                     owner = Some(*first);
                     break;
@@ -46,6 +50,13 @@ pub(crate) fn first<'t>(pod: &'t Pod<'_>, task: &'t Task, kind: Shared) -> Resul
         }
     }
     Ok(task)
+}
+
+/// Whether a thread has a list of semaphore adjustments (`SEM_UNDO`). It has none before it needs
+/// one, and all that have none are alike to kcmp(2), although they share nothing: they are alike
+/// to a task of the kernel, too. Where that cannot be asked, nobody is without a list.
+fn has_list(thread: &Thread) -> bool {
+    !same(KTHREADD, thread.tid, Shared::Sysvsem).unwrap_or(false)
 }
 
 fn same(a: i32, b: i32, kind: Shared) -> Result<bool> {

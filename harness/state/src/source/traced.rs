@@ -115,6 +115,9 @@ fn look(thread: &Thread, facts: &mut Facts) -> Result<sys::Rseq> {
         facts.put(format!("{name}.syscall_user_dispatch"), format!("{config:x?}"));
     }
     registers::put(thread, &name, facts)?;
+    if let Some(mask) = offered("sigmask", sys::ptrace_sigmask(thread.tid), facts)? {
+        facts.put(format!("{name}.sigmask"), format!("{mask:016x}"));
+    }
     seccomp_filters(thread, &name, facts)?;
     pending_signals(thread, &name, facts)?;
     let rseq = offered("rseq.*", sys::ptrace_rseq(thread.tid), facts)?.unwrap_or_default();
