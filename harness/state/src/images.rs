@@ -14,6 +14,7 @@ mod mapped;
 mod names;
 mod page;
 mod value;
+mod vmas;
 mod walk;
 
 use std::path::PathBuf;

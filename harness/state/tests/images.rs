@@ -193,3 +193,30 @@ fn what_images_say_is_read_again_like_any_capture() {
     let text = serde_json::to_vec(&capture).expect("plain data");
     assert_eq!(state::read_capture(&text).expect("a known format"), capture);
 }
+
+/// A task with these mappings: start, end, offset in a file, and status.
+fn mapped(mappings: &[(u32, u32, u32, u32)]) -> Dump<'static> {
+    let mapping = |&(start, end, pgoff, status): &(u32, u32, u32, u32)| {
+        format!(
+            r#"{{"start": {start}, "end": {end}, "pgoff": {pgoff}, "shmid": 3, "status": {status}}}"#
+        )
+    };
+    let mappings: Vec<String> = mappings.iter().map(mapping).collect();
+    let entry = format!(r#"{{"vmas": [{}]}}"#, mappings.join(", "));
+    vec![("mm-1.img", image("MM", &entry))]
+}
+
+#[rstest]
+#[case::joined(&[(4096, 12288, 0, 65)], true)]
+#[case::another_status(&[(4096, 8192, 0, 65), (8192, 12288, 4096, 67)], false)]
+#[case::another_offset(&[(4096, 8192, 0, 65), (8192, 12288, 8192, 65)], false)]
+#[case::a_gap(&[(4096, 8192, 0, 65), (12288, 16384, 4096, 65)], false)]
+#[case::shorter(&[(4096, 8192, 0, 65)], false)]
+fn neighbours_that_are_alike_are_one_mapping(
+    #[case] after: &[(u32, u32, u32, u32)],
+    #[case] same: bool,
+) {
+    let before = mapped(&[(4096, 8192, 0, 65), (8192, 12288, 4096, 65)]);
+    let level = compared(&before, &mapped(after));
+    assert_eq!(level.differences.is_empty(), same, "{level:?}");
+}

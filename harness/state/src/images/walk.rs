@@ -8,10 +8,9 @@ use model::{Digest, Value as Fact};
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage, Value};
 use xxhash_rust::xxh64::xxh64;
 
-use super::UNKNOWN;
 use super::mapped;
 use super::names::{Names, in_order};
-use super::value;
+use super::{UNKNOWN, value, vmas};
 use crate::registry::Kind;
 use crate::registry::images::{self, Meaning};
 
@@ -175,7 +174,7 @@ impl<'a> Walk<'a> {
     fn list(&mut self, path: &str, meaning: Meaning, field: &FieldDescriptor, values: &[Value]) {
         let single = matches!(meaning, Meaning::As(Kind::Identity(_)));
         let mut plain = Vec::new();
-        for (index, value) in values.iter().enumerate() {
+        for (index, value) in vmas::joined(values).iter().enumerate() {
             match value {
                 Value::Message(inner) => {
                     let name = self.item_name(path, index, inner);

@@ -33,11 +33,25 @@ pub(super) const TOLERANCES: &[Tolerance] = &[
         source: "net/ipv4/tcp_input.c tcp_ack_update_window(); tcp_send_window_probe()",
     },
     Tolerance {
+        pattern: "image.tcp-stream.*.unsq_len",
+        permits: more_was_sent,
+        reason: "what the peer has room for is sent when repair mode ends; until it is acknowledged \
+                 it stays in the queue, whose place, length and content are compared",
+        source: "net/ipv4/tcp_output.c tcp_write_xmit(); CRIU soccr/soccr.c",
+    },
+    Tolerance {
         pattern: "image.tcp-stream.*.rcv_wnd",
         permits: window_was_offered_again,
         reason: "the same probe offers the peer a receive window anew, as every segment does: its \
                  end never goes back, and it is no larger than the buffer",
         source: "net/ipv4/tcp_output.c tcp_select_window()",
+    },
+    Tolerance {
+        pattern: "image.ghost-file.*.atim.tv_*",
+        permits: accessed_again,
+        reason: "a deleted file is mapped or read when it comes back, as it was before: its last \
+                 access is later, never earlier",
+        source: "CRIU criu/files-reg.c ghost_apply_metadata(); mm/filemap.c generic_file_mmap()",
     },
     Tolerance {
         pattern: "image.*.vsec",
@@ -80,8 +94,34 @@ fn window_was_told_again(question: &Question<'_>) -> bool {
     else {
         return false;
     };
-    after.wrapping_sub(before) <= received.wrapping_sub(before)
-        && received.wrapping_sub(before) < 1 << 31
+    let is_newer = after.wrapping_sub(before) <= received.wrapping_sub(before)
+        && received.wrapping_sub(before) < 1 << 31;
+    // What the probe itself writes down: one less than what comes next.
+    is_newer || after.wrapping_add(1) == received
+}
+
+/// A `timeval` is later than it was, whichever of its halves is asked for.
+fn accessed_again(question: &Question<'_>) -> bool {
+    let number = |capture, word| exact(question.beside(capture, word))?.parse::<u64>().ok();
+    let time = |capture| Some((number(capture, "tv_sec")?, number(capture, "tv_usec")?));
+    let (before, after) = (time(question.capture_before), time(question.capture_after));
+    before.is_some() && after > before
+}
+
+/// Of the same queue less is unsent, and no more is sent than the peer's window takes.
+fn more_was_sent(question: &Question<'_>) -> bool {
+    let number = |capture, word| exact(question.beside(capture, word))?.parse::<u32>().ok();
+    let sent = |capture| {
+        let (length, unsent) = (number(capture, "outq_len")?, number(capture, "unsq_len")?);
+        Some((number(capture, "outq_seq")?, length, length.checked_sub(unsent)?))
+    };
+    let window = number(question.capture_after, "snd_wnd");
+    match (sent(question.capture_before), sent(question.capture_after)) {
+        (Some((seq, length, before)), Some((same_seq, same_length, after))) => {
+            (seq, length) == (same_seq, same_length) && after > before && Some(after) <= window
+        }
+        _ => false,
+    }
 }
 
 /// The window may only grow, as far as there is room.
@@ -187,6 +227,13 @@ mod tests {
     #[case::window("tcp-stream.s.snd_wl1", "4294967290", "5", true)]
     #[case::window_of_the_future("tcp-stream.s.snd_wl1", "4294967290", "12", false)]
     #[case::window_of_the_past("tcp-stream.s.snd_wl1", "4294967290", "4294967280", false)]
+    #[case::window_of_the_probe("tcp-stream.s.snd_wl1", "9", "8", true)]
+    #[case::accessed_later("ghost-file.g.atim.tv_sec", "7", "8", true)]
+    #[case::accessed_earlier("ghost-file.g.atim.tv_sec", "7", "6", false)]
+    #[case::modified_later("ghost-file.g.mtim.tv_sec", "7", "8", false)]
+    #[case::less_unsent("tcp-stream.s.unsq_len", "70", "60", true)]
+    #[case::more_unsent("tcp-stream.s.unsq_len", "70", "71", false)]
+    #[case::more_sent_than_there_is_room("tcp-stream.s.unsq_len", "70", "49", false)]
     #[case::larger_window("tcp-stream.s.rcv_wnd", "100", "300", true)]
     #[case::smaller_window("tcp-stream.s.rcv_wnd", "100", "99", false)]
     #[case::window_beyond_the_buffer("tcp-stream.s.rcv_wnd", "100", "401", false)]
@@ -201,6 +248,11 @@ mod tests {
         let beside = [
             ("tcp-stream.s.inq_seq", "9"),
             ("tcp-stream.s.rcv_wup", "9"),
+            ("ghost-file.g.atim.tv_usec", "5"),
+            ("ghost-file.g.mtim.tv_usec", "5"),
+            ("tcp-stream.s.outq_seq", "1"),
+            ("tcp-stream.s.outq_len", "100"),
+            ("tcp-stream.s.snd_wnd", "50"),
             ("files.s.isk.opts.so_rcvbuf", "400"),
             ("core.1.tc.timers.posix.0.isec", "2"),
             ("core.1.tc.timers.posix.0.insec", "0"),
