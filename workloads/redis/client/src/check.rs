@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
+use observer::Lost;
 use redis::{Connection, Value};
 
 use crate::dataset::{Key, REMEMBERED};
 use crate::fill::{FILLED, SIZE};
-use crate::lost::Lost;
 use crate::server;
 
 /// Keys that are read in one round trip.

@@ -11,55 +11,35 @@
 mod check;
 mod dataset;
 mod fill;
-mod lost;
 mod server;
 mod watch;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use observer::{Lost, PATIENCE};
 use redis::Connection;
-
-/// How long the server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match run(&arguments) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("redis-client: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    observer::finish("redis-client", run(&arguments))
 }
 
-/// Does what the arguments say, and returns how many things were lost.
-fn run(arguments: &[String]) -> Result<usize> {
+/// Does what the arguments say; what was lost, if that was looked at.
+fn run(arguments: &[String]) -> Result<Option<Lost>> {
     let [verb, address] = arguments else {
         bail!("usage: redis-client fill|check|watch ADDRESS:PORT");
     };
-    if verb == "watch" {
-        return watch::watch(address).map(|()| 0);
-    }
-    let mut connection = connect(address)?;
     match verb.as_str() {
         "fill" => {
-            let keys = fill::fill(&mut connection)?;
-            say(&format!("filled: {keys} keys"))?;
-            Ok(0)
+            let keys = fill::fill(&mut connect(address)?)?;
+            writeln!(io::stdout().lock(), "filled: {keys} keys")?;
+            Ok(None)
         }
-        "check" => {
-            let lost = check::check(&mut connection)?;
-            for line in lost.lines() {
-                say(&line)?;
-            }
-            Ok(lost.count())
-        }
+        "check" => check::check(&mut connect(address)?).map(Some),
+        "watch" => Ok(watch::watch(address).map(|()| None)?),
         other => bail!("unknown command `{other}`: use fill, check or watch"),
     }
 }
@@ -73,8 +53,4 @@ fn connect(address: &str) -> Result<Connection> {
     connection.set_read_timeout(Some(PATIENCE))?;
     connection.set_write_timeout(Some(PATIENCE))?;
     Ok(connection)
-}
-
-fn say(line: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{line}")
 }

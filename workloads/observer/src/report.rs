@@ -5,24 +5,25 @@ use std::time::{Duration, Instant};
 
 /// What an observer saw. As text, an object of JSON.
 #[derive(Clone, Debug)]
-pub(crate) struct Report {
+pub struct Report {
     began: Instant,
     last: Instant,
     gap: Duration,
     answers: u64,
-    /// Commands that were not answered in the end.
-    pub(crate) unanswered: u64,
+    /// Requests that were not answered in the end.
+    pub unanswered: u64,
     /// How often the connection ended and another one was made.
-    pub(crate) resets: u64,
-    /// Bytes of commands or answers that are missing.
-    pub(crate) lost_bytes: u64,
+    pub resets: u64,
+    /// Bytes of requests or answers that are missing.
+    pub lost_bytes: u64,
     /// Bytes that came, or were kept, once too often, or that nobody sent.
-    pub(crate) doubled_bytes: u64,
+    pub doubled_bytes: u64,
 }
 
 impl Report {
     /// Nothing was seen yet.
-    pub(crate) fn start() -> Report {
+    #[must_use]
+    pub fn start() -> Report {
         let now = Instant::now();
         Report {
             began: now,
@@ -37,14 +38,14 @@ impl Report {
     }
 
     /// The service answers now.
-    pub(crate) fn answered(&mut self) {
+    pub fn answered(&mut self) {
         self.answers += 1;
         self.ended();
         self.last = Instant::now();
     }
 
-    /// Nothing more is waited for.
-    pub(crate) fn ended(&mut self) {
+    /// Nothing more is waited for: the last silence counts too.
+    pub fn ended(&mut self) {
         self.gap = self.gap.max(self.last.elapsed());
     }
 }

@@ -7,26 +7,21 @@ const TOLD: usize = 100;
 
 /// A list of losses.
 #[derive(Debug, Default)]
-pub(crate) struct Lost {
+pub struct Lost {
     told: Vec<String>,
     count: usize,
 }
 
 impl Lost {
     /// Two values must be equal.
-    pub(crate) fn equal<T: PartialEq + Debug + ?Sized>(
-        &mut self,
-        name: &str,
-        expected: &T,
-        found: &T,
-    ) {
+    pub fn equal<T: PartialEq + Debug + ?Sized>(&mut self, name: &str, expected: &T, found: &T) {
         if expected != found {
             self.add(name, &short(expected), &short(found));
         }
     }
 
     /// Lists of words must be equal; of longer ones the first word that differs is told.
-    pub(crate) fn words(&mut self, name: &str, expected: &[Vec<u8>], found: &[Vec<u8>]) {
+    pub fn words(&mut self, name: &str, expected: &[Vec<u8>], found: &[Vec<u8>]) {
         let pairs = expected.iter().zip(found);
         let at = pairs.take_while(|(expected, found)| expected == found).count();
         if expected != found {
@@ -35,7 +30,7 @@ impl Lost {
     }
 
     /// Something must hold of a value.
-    pub(crate) fn holds(&mut self, name: &str, holds: bool, expected: &str, found: impl Debug) {
+    pub fn holds(&mut self, name: &str, holds: bool, expected: &str, found: impl Debug) {
         if !holds {
             self.add(name, expected, &short(&found));
         }
@@ -49,12 +44,14 @@ impl Lost {
     }
 
     /// How many there are.
-    pub(crate) fn count(&self) -> usize {
+    #[must_use]
+    pub fn count(&self) -> usize {
         self.count
     }
 
     /// The lines to print, the verdict last.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
         let verdict = match self.count {
             0 => "verdict: intact".to_owned(),
             count => format!("verdict: {count} lost"),
