@@ -20,6 +20,7 @@ const ROOMS: [(&str, &str, &[&str]); 15] = [
     ("scenarios", "scenarios", &["runner", "vm-images", "vm", "model", "state", "engine"]),
     ("counter", "workloads/counter", &[]),
     ("lossy", "workloads/lossy", &[]),
+    ("http-client", "workloads/http-client", &["observer"]),
     ("observer", "workloads/observer", &[]),
     ("probe", "workloads/probe", &[]),
     ("redis-client", "workloads/redis/client", &["observer"]),
@@ -27,7 +28,7 @@ const ROOMS: [(&str, &str, &[&str]); 15] = [
 ];
 
 /// Folders of crates that several workloads share.
-const SHARED: [&str; 1] = ["workloads/observer"];
+const SHARED: [&str; 2] = ["workloads/http-client", "workloads/observer"];
 
 /// What may stand at the top level.
 const TOP: [&str; 25] = [
