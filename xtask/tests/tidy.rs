@@ -8,7 +8,7 @@ use std::process::Command;
 use rstest::rstest;
 
 /// Rooms, their folders, and the rooms that they may use (ARCHITECTURE.md draws the same).
-const ROOMS: [(&str, &str, &[&str]); 15] = [
+const ROOMS: [(&str, &str, &[&str]); 17] = [
     ("model", "harness/model", &[]),
     ("criu", "harness/criu", &[]),
     ("engine", "harness/engine", &["model", "criu"]),
@@ -22,6 +22,7 @@ const ROOMS: [(&str, &str, &[&str]); 15] = [
     ("lossy", "workloads/lossy", &[]),
     ("http-client", "workloads/http-client", &["observer"]),
     ("observer", "workloads/observer", &[]),
+    ("postgresql-client", "workloads/postgresql/client", &["observer"]),
     ("probe", "workloads/probe", &[]),
     ("redis-client", "workloads/redis/client", &["observer"]),
     ("xtask", "xtask", &[]),
