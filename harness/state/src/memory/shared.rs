@@ -86,8 +86,8 @@ fn map_file(task: &Task, vma: &Vma) -> PathBuf {
     task.proc().join(format!("map_files/{:x}-{:x}", vma.start, vma.end))
 }
 
-/// Reads what is memory, with a name or without, through `map_files`: unlike a read through the address space this
-/// fills no hole.
+/// Reads what is memory, with a name or without, through `map_files`: unlike a read through the
+/// address space this fills no hole.
 fn from_file(
     task: &Task,
     vma: &Vma,
