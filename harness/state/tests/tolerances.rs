@@ -75,6 +75,19 @@ fn only_signals_of_timers_may_have_come(#[case] after: &str, #[case] expected: (
 }
 
 #[rstest]
+#[case("0000000000002000", (1, 0))]
+#[case("0000000000004000", (0, 1))]
+fn a_signal_may_come_between_two_looks_at_a_task(
+    #[case] after: &str,
+    #[case] expected: (usize, usize),
+) {
+    let waiting = ("task.1.traced.pending_shared.0.si_signo", exact("14"));
+    let before = [waiting.clone(), ("task.1.status.shdpnd", exact("0000000000000000"))];
+    let after = [waiting, ("task.1.status.shdpnd", exact(after))];
+    assert_eq!(judged(&before, &after), expected);
+}
+
+#[rstest]
 #[case("2", (1, 0))]
 #[case("1", (0, 0))]
 fn a_task_of_the_nodes_time_namespace_may_get_one_of_its_own(
