@@ -102,12 +102,37 @@ fn has_objects(table: &[u8]) -> bool {
 }
 
 fn attaches(host: &dyn Host, container: &ContainerStatus) -> Result<bool, Error> {
+    let mut maps = String::new();
     for (pid, _) in cgroup::tasks(host, &container.cgroup)? {
-        if proc_text(host, pid, "maps")?.lines().any(|line| map_name(line).starts_with("/SYSV")) {
-            return Ok(true);
-        }
+        maps += &proc_text(host, pid, "maps")?;
     }
-    Ok(false)
+    if let Some((segment, other)) = confused(&maps) {
+        let why = format!(
+            "the System V segment {segment} has the id that is the inode of {other}: CRIU takes \
+             both for one, and would lose the memory of one of them"
+        );
+        return Err(Error::Unsupported { container: container.name.clone(), why });
+    }
+    Ok(maps.lines().any(|line| map_name(line).starts_with("/SYSV")))
+}
+
+/// Shared memory that CRIU takes for a System V segment, with that segment. CRIU knows both by a
+/// number alone (criu/shmem.c, `shmid`): of a segment this is its id, which the kernel makes its inode
+/// too (ipc/shm.c, `newseg()`); of other shared memory it is the inode.
+fn confused(maps: &str) -> Option<(String, String)> {
+    let mut segments = BTreeMap::new();
+    let place = |line: &str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().take(5).collect();
+        Some((words.get(3)?.to_string(), words.get(4)?.to_string()))
+    };
+    for line in maps.lines().filter(|line| map_name(line).starts_with("/SYSV")) {
+        segments.insert(place(line)?, map_name(line));
+    }
+    let other = maps.lines().filter(|line| !map_name(line).starts_with("/SYSV"));
+    other
+        .filter_map(|line| Some((segments.get(&place(line)?)?, map_name(line))))
+        .next()
+        .map(|(segment, other)| ((*segment).to_owned(), other.to_owned()))
 }
 
 /// The file of a line of `/proc/PID/maps`, or nothing.
@@ -215,6 +240,18 @@ mod tests {
     fn an_empty_table_has_only_its_heading() {
         assert!(!has_objects(b"       key      shmid perms\n"));
         assert!(has_objects(b"       key      shmid perms\n         0          0  1600\n"));
+    }
+
+    #[test]
+    fn memory_with_the_number_of_a_segment_is_told() {
+        let segment = "7f00-7f01 rw-s 00000000 00:01 4    /SYSV0000001a (deleted)\n";
+        let other =
+            |inode: u32| format!("7f02-7f03 rw-s 00000000 00:01 {inode}    /dev/zero (deleted)\n");
+        let told = confused(&(segment.to_owned() + &other(4)));
+        let expected = ("/SYSV0000001a (deleted)", "/dev/zero (deleted)");
+        assert_eq!(told, Some((expected.0.to_owned(), expected.1.to_owned())));
+        assert_eq!(confused(&(segment.to_owned() + &other(5))), None);
+        assert_eq!(confused(&(segment.to_owned() + segment)), None);
     }
 
     #[test]
