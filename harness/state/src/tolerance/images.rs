@@ -47,13 +47,6 @@ pub(super) const TOLERANCES: &[Tolerance] = &[
         source: "net/ipv4/tcp_output.c tcp_select_window()",
     },
     Tolerance {
-        pattern: "image.ghost-file.*.atim.tv_*",
-        permits: accessed_again,
-        reason: "a deleted file is mapped or read when it comes back, as it was before: its last \
-                 access is later, never earlier",
-        source: "CRIU criu/files-reg.c ghost_apply_metadata(); mm/filemap.c generic_file_mmap()",
-    },
-    Tolerance {
         pattern: "image.*.vsec",
         permits: timer_went_round,
         reason: "what is left of a periodic timer begins again with each interval",
@@ -98,14 +91,6 @@ fn window_was_told_again(question: &Question<'_>) -> bool {
         && received.wrapping_sub(before) < 1 << 31;
     // What the probe itself writes down: one less than what comes next.
     is_newer || after.wrapping_add(1) == received
-}
-
-/// A `timeval` is later than it was, whichever of its halves is asked for.
-fn accessed_again(question: &Question<'_>) -> bool {
-    let number = |capture, word| exact(question.beside(capture, word))?.parse::<u64>().ok();
-    let time = |capture| Some((number(capture, "tv_sec")?, number(capture, "tv_usec")?));
-    let (before, after) = (time(question.capture_before), time(question.capture_after));
-    before.is_some() && after > before
 }
 
 /// Of the same queue less is unsent, and no more is sent than the peer's window takes.
@@ -228,9 +213,6 @@ mod tests {
     #[case::window_of_the_future("tcp-stream.s.snd_wl1", "4294967290", "12", false)]
     #[case::window_of_the_past("tcp-stream.s.snd_wl1", "4294967290", "4294967280", false)]
     #[case::window_of_the_probe("tcp-stream.s.snd_wl1", "9", "8", true)]
-    #[case::accessed_later("ghost-file.g.atim.tv_sec", "7", "8", true)]
-    #[case::accessed_earlier("ghost-file.g.atim.tv_sec", "7", "6", false)]
-    #[case::modified_later("ghost-file.g.mtim.tv_sec", "7", "8", false)]
     #[case::less_unsent("tcp-stream.s.unsq_len", "70", "60", true)]
     #[case::more_unsent("tcp-stream.s.unsq_len", "70", "71", false)]
     #[case::more_sent_than_there_is_room("tcp-stream.s.unsq_len", "70", "49", false)]
@@ -248,8 +230,6 @@ mod tests {
         let beside = [
             ("tcp-stream.s.inq_seq", "9"),
             ("tcp-stream.s.rcv_wup", "9"),
-            ("ghost-file.g.atim.tv_usec", "5"),
-            ("ghost-file.g.mtim.tv_usec", "5"),
             ("tcp-stream.s.outq_seq", "1"),
             ("tcp-stream.s.outq_len", "100"),
             ("tcp-stream.s.snd_wnd", "50"),
