@@ -22,8 +22,9 @@ use crate::{bound, cgroup, checks, freeze, release, remove, root, sandbox, stdio
 impl Engine {
     /// Freezes a pod, dumps it, writes the archive, and removes the pod or lets it run on.
     ///
-    /// Steps: `gate`, `freeze`, `dump`, `files`, `archive`, `commit`, and `remove` or `resume`.
-    /// Phases: `frozen`, and `post-dump` when CRIU says so. `deadline` does not count the wait at `frozen`; CRIU's own
+    /// Steps: `gate`, `freeze`, `dump`, `lock`, `files`, `archive`, `commit`, and `remove` or
+    /// `run-on`. Phases: `frozen`, and `post-dump` when CRIU says so.
+    /// `deadline` does not count the wait at `frozen`; CRIU's own
     /// deadline goes on while `post-dump` waits.
     ///
     /// # Errors

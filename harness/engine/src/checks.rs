@@ -70,7 +70,8 @@ fn mount_table(mountinfo: &str) -> BTreeMap<PathBuf, String> {
 ///
 /// # Errors
 /// When segments are attached in more than one container: CRIU restores the objects of a namespace
-/// with one container only, and never a segment that two have attached.
+/// with one container only, and never a segment that two have attached. When a segment has the
+/// number of other shared memory: CRIU would lose one of the two.
 pub(crate) fn sysv_carrier(
     host: &dyn Host,
     places: &Places,
@@ -82,7 +83,9 @@ pub(crate) fn sysv_carrier(
     let tables = host.read_in((Namespace::Ipc, &pin), &files).about("read SysV IPC in", &pin)?;
     let mut carriers = Vec::new();
     for (index, container) in containers.iter().enumerate() {
-        if attaches(host, container)? {
+        let maps = mappings(host, container)?;
+        told_apart(&container.name, &maps)?;
+        if maps.lines().any(is_segment) {
             carriers.push(index);
         }
     }
@@ -101,38 +104,38 @@ fn has_objects(table: &[u8]) -> bool {
     table.iter().filter(|byte| **byte == b'\n').count() > 1
 }
 
-fn attaches(host: &dyn Host, container: &ContainerStatus) -> Result<bool, Error> {
-    let mut maps = String::new();
-    for (pid, _) in cgroup::tasks(host, &container.cgroup)? {
-        maps += &proc_text(host, pid, "maps")?;
-    }
-    if let Some((segment, other)) = confused(&maps) {
-        let why = format!(
-            "the System V segment {segment} has the id that is the inode of {other}: CRIU takes \
-             both for one, and would lose the memory of one of them"
-        );
-        return Err(Error::Unsupported { container: container.name.clone(), why });
-    }
-    Ok(maps.lines().any(|line| map_name(line).starts_with("/SYSV")))
+/// What all tasks of a container have mapped, as `/proc/PID/maps` tells it.
+fn mappings(host: &dyn Host, container: &ContainerStatus) -> Result<String, Error> {
+    let tasks = cgroup::tasks(host, &container.cgroup)?;
+    tasks.into_iter().map(|(pid, _)| proc_text(host, pid, "maps")).collect()
 }
 
-/// Shared memory that CRIU takes for a System V segment, with that segment. CRIU knows both by a
-/// number alone (criu/shmem.c, `shmid`): of a segment this is its id, which the kernel makes its inode
-/// too (ipc/shm.c, `newseg()`); of other shared memory it is the inode.
-fn confused(maps: &str) -> Option<(String, String)> {
-    let mut segments = BTreeMap::new();
-    let place = |line: &str| {
-        let words: Vec<&str> = line.split_ascii_whitespace().take(5).collect();
-        Some((words.get(3)?.to_string(), words.get(4)?.to_string()))
+fn is_segment(line: &str) -> bool {
+    map_name(line).starts_with("/SYSV")
+}
+
+/// No shared memory has the number of a System V segment. CRIU knows both by a number alone
+/// (criu/shmem.c, `shmid`): of a segment this is its id, which the kernel makes its inode too
+/// (ipc/shm.c, `newseg()`); of other shared memory it is the inode.
+fn told_apart(container: &str, maps: &str) -> Result<(), Error> {
+    // Device and inode.
+    let number = |line: &str| {
+        let mut words = line.split_ascii_whitespace().skip(3);
+        (words.next().map(str::to_owned), words.next().map(str::to_owned))
     };
-    for line in maps.lines().filter(|line| map_name(line).starts_with("/SYSV")) {
-        segments.insert(place(line)?, map_name(line));
+    let segments = maps.lines().filter(|line| is_segment(line));
+    let segments: BTreeMap<_, _> = segments.map(|line| (number(line), map_name(line))).collect();
+    for line in maps.lines().filter(|line| !is_segment(line)) {
+        if let Some(segment) = segments.get(&number(line)) {
+            let other = map_name(line);
+            let why = format!(
+                "the System V segment {segment} has the id that is the inode of {other}: CRIU \
+                 takes both for one, and would lose the memory of one of them"
+            );
+            return Err(Error::Unsupported { container: container.to_owned(), why });
+        }
     }
-    let other = maps.lines().filter(|line| !map_name(line).starts_with("/SYSV"));
-    other
-        .filter_map(|line| Some((segments.get(&place(line)?)?, map_name(line))))
-        .next()
-        .map(|(segment, other)| ((*segment).to_owned(), other.to_owned()))
+    Ok(())
 }
 
 /// The file of a line of `/proc/PID/maps`, or nothing.
@@ -243,15 +246,16 @@ mod tests {
     }
 
     #[test]
-    fn memory_with_the_number_of_a_segment_is_told() {
+    fn memory_with_the_number_of_a_segment_is_refused() {
         let segment = "7f00-7f01 rw-s 00000000 00:01 4    /SYSV0000001a (deleted)\n";
         let other =
             |inode: u32| format!("7f02-7f03 rw-s 00000000 00:01 {inode}    /dev/zero (deleted)\n");
-        let told = confused(&(segment.to_owned() + &other(4)));
-        let expected = ("/SYSV0000001a (deleted)", "/dev/zero (deleted)");
-        assert_eq!(told, Some((expected.0.to_owned(), expected.1.to_owned())));
-        assert_eq!(confused(&(segment.to_owned() + &other(5))), None);
-        assert_eq!(confused(&(segment.to_owned() + segment)), None);
+        let refused = told_apart("main", &(segment.to_owned() + &other(4))).expect_err("refused");
+        for name in ["/SYSV0000001a", "/dev/zero"] {
+            assert!(refused.to_string().contains(name), "{refused}");
+        }
+        assert!(told_apart("main", &(segment.to_owned() + &other(5))).is_ok());
+        assert!(told_apart("main", &(segment.to_owned() + segment)).is_ok());
     }
 
     #[test]

@@ -25,7 +25,7 @@ const UNDO_LIMIT: Duration = Duration::from_secs(20);
 /// What becomes of a pod that is found.
 #[derive(Debug, PartialEq, Eq)]
 enum Fate {
-    /// It was only begun, or nobody knows what it is.
+    /// It was only begun.
     Incomplete,
     /// Its archive is the pod.
     Archived,
@@ -41,7 +41,8 @@ impl Engine {
     /// way, such as when a node starts and when an engine has died; calling it again changes nothing.
     ///
     /// # Errors
-    /// What could not be brought into order.
+    /// What could not be brought into order, such as the record of a pod that another version of
+    /// the engine has written: that pod is left as it is.
     pub fn recover(&self, archives: &Path) -> Result<Recovered, Error> {
         let mut recovered = Recovered::default();
         for pid in self.orphans()? {
@@ -58,21 +59,25 @@ impl Engine {
 
     fn recover_pod(&self, pod: &str, recovered: &mut Recovered) -> Result<(), Error> {
         let places = self.places(pod)?;
-        let record = Record::load(&places, pod);
-        match fate(record.as_ref().ok())? {
-            Fate::Incomplete => {
+        // What cannot be read may well be a pod that runs: nothing is removed by a guess.
+        let record = match Record::load(&places, pod) {
+            Err(Error::NoPod(_)) => None,
+            other => Some(other?),
+        };
+        match (fate(record.as_ref())?, record) {
+            (Fate::Incomplete, _) | (_, None) => {
                 recovered.told.push(format!("pod {pod} was not complete, and is removed"));
                 self.remove_all(&places)
             }
-            Fate::Archived => {
+            (Fate::Archived, Some(_)) => {
                 recovered.told.push(format!("pod {pod} is its archive, and is removed here"));
                 self.remove_all(&places)
             }
-            Fate::Interrupted => {
+            (Fate::Interrupted, Some(record)) => {
                 recovered.told.push(format!("pod {pod} was held for a checkpoint, and runs on"));
-                self.run_on(&places, record?, recovered)
+                self.run_on(&places, record, recovered)
             }
-            Fate::Runs => self.run_on(&places, record?, recovered),
+            (Fate::Runs, Some(record)) => self.run_on(&places, record, recovered),
         }
     }
 

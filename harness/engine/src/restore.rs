@@ -26,7 +26,8 @@ impl Engine {
     /// Makes the pod of an archive again and lets it run, as who it was or as somebody else.
     ///
     /// Steps: `verify`, `unpack`, `sandbox`, `root`, `restore`, for each container `place`,
-    /// `mounts`, `tasks`, `sockets` and `hold`, then `settle`, `adopt`, `resume`. Phases: `pre-restore`, `pre-resume`, `post-resume`.
+    /// `mounts`, `tasks`, `sockets` and `hold`, then `settle`, `adopt`, `resume`. Phases:
+    /// `pre-restore`, `pre-resume`, `post-resume`.
     /// `deadline` does not count the waits at phases.
     ///
     /// # Errors

@@ -1,8 +1,11 @@
 //! A timer that ticks all the time, and the clocks at each tick.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::timerfd::{
     ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags,
 };
@@ -13,6 +16,10 @@ use crate::{Look, Seen};
 
 /// Between two ticks.
 const TICK: Duration = Duration::from_millis(10);
+
+/// A timer that is silent for so long has stopped. While the container stands still it goes on: it is
+/// due afterwards, however long that was.
+const SILENCE_MS: u16 = 5000;
 
 /// Clocks that must never go back, by name.
 const STEADY: [(&str, ClockId); 3] = [
@@ -52,6 +59,13 @@ impl Ticks {
     }
 
     fn tick(&mut self) -> io::Result<()> {
+        let mut timer = [PollFd::new(self.timer.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut timer, SILENCE_MS) {
+            Ok(0) => return Err(io::Error::other(format!("no tick for {SILENCE_MS} ms"))),
+            // That waits are interrupted is looked for elsewhere.
+            Err(Errno::EINTR) => return Ok(()),
+            other => other?,
+        };
         let mut count = [0; 8];
         read(&self.timer, &mut count)?;
         let count = u64::from_ne_bytes(count);
@@ -73,8 +87,10 @@ impl Ticks {
 
 impl Look for Ticks {
     fn look(&mut self) {
-        if let Err(error) = self.tick() {
-            self.back.push(("timer", error.to_string()));
+        match self.tick() {
+            // What was told once is not told again and again.
+            Err(error) if self.back.is_empty() => self.back.push(("timer", error.to_string())),
+            _ => {}
         }
     }
 

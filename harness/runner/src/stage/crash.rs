@@ -12,6 +12,7 @@ use model::message::{Place, Recovered, Reply, Request};
 use model::pod::PodStatus;
 use model::{Activity, Mark, Side, Step};
 use tokio::time::Instant;
+use vm::lab::Lab;
 
 use super::files::ARCHIVE;
 use super::phases::last_line;
@@ -25,6 +26,9 @@ const RECOVERY: Duration = Duration::from_secs(150);
 /// How long a wire stays cut: longer than either side of a hand-over waits for the other before it
 /// tries another connection.
 const CUT: Duration = Duration::from_secs(25);
+
+/// The kernel's words for a full disk: whoever refuses to go on for that must say so.
+const NO_SPACE: &str = "No space left on device";
 
 /// Fills the disk to the last block, without writing to it.
 const FILL: &str = r#"
@@ -114,7 +118,7 @@ impl Stage {
         of_name.ok_or_else(|| Stop::broken(format!("this story has no node {wanted}")))
     }
 
-    /// Cuts all wires but those of the client.
+    /// Cuts all wires but those of observers: what they see is to be judged.
     fn cut_for_a_while(&mut self) -> Result<(), Stop> {
         self.set_cut(true)?;
         self.heals_at = Some(Instant::now() + CUT);
@@ -130,12 +134,13 @@ impl Stage {
     }
 
     fn set_cut(&mut self, is_cut: bool) -> Result<(), Stop> {
-        let lab = self.lab()?;
-        let wires = lab.wires().filter(|(a, b)| *a != "client" && *b != "client");
+        let watching: Vec<&str> = self.observing.iter().map(|it| it.from.0).collect();
+        let lab = self.lab.iter().flat_map(Lab::wires);
+        let wires = lab.filter(|(a, b)| !watching.contains(a) && !watching.contains(b));
         let wires: Vec<_> = wires.map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
         for (a, b) in wires {
             for (from, to) in [(&a, &b), (&b, &a)] {
-                let switch = lab.switch();
+                let switch = self.lab()?.switch();
                 let done = if is_cut { switch.cut(from, to) } else { switch.heal(from, to) };
                 done.map_err(vm::Error::from)?;
             }
@@ -180,7 +185,12 @@ impl Stage {
                 self.recovered("the operation went on");
                 return Ok(false);
             }
-            Err(stop) if stop.reason.is_empty() => {}
+            Err(stop) if crash.fault == Fault::FullDisk && !stop.reason.contains(NO_SPACE) => {
+                let said = &stop.reason;
+                return Err(Stop::failed(format!(
+                    "the disk was full, and what was said is: {said}"
+                )));
+            }
             Err(stop) => {
                 let text = format!("came to: {}", stop.reason);
                 self.emit(Event::CellNote { cell: self.cell(), text });

@@ -34,6 +34,7 @@ const END: Duration = Duration::from_secs(90);
 /// An observer that runs.
 #[derive(Debug)]
 pub(super) struct Observing {
+    pub(super) from: NodeName,
     running: Running,
     heard: Ran,
 }
@@ -106,7 +107,7 @@ impl Stage {
         let arguments = arguments.iter().map(|word| word.replace("{address}", address));
         let exec = Exec::new(std::iter::once(OBSERVER.to_owned()).chain(arguments));
         let running = self.guest(from)?.exec(exec).await?;
-        let mut observing = Observing { running, heard: Ran::default() };
+        let mut observing = Observing { from, running, heard: Ran::default() };
         match timeout(self.on_host(ANSWER), observing.ask()).await {
             Ok(Ok(true)) => Ok(observing),
             Ok(Ok(false)) => {
