@@ -4,10 +4,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use model::pod::PodSpec;
+use model::pod::{Namespace, PodSpec};
 
 use crate::error::{About, Error};
-use crate::host::{Host, Namespace};
+use crate::host::Host;
 use crate::store::Places;
 
 /// Tables of sockets of the internet, each as the kernel calls it.

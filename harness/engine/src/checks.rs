@@ -5,15 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use model::pod::ContainerStatus;
+use model::pod::{ContainerStatus, Namespace, PodStatus};
 use nix::fcntl::OFlag;
 
 use crate::archive::{Member, digest_file};
 use crate::cgroup;
 use crate::error::{About, Error};
-use crate::host::{Host, Namespace};
+use crate::host::Host;
 use crate::root::External;
-use crate::store::Places;
 use crate::within::{self, Links};
 
 fn unfaithful(container: &str, why: impl Into<String>) -> Error {
@@ -29,7 +28,7 @@ fn proc_text(host: &dyn Host, pid: i32, name: &str) -> Result<String, Error> {
 pub(crate) fn running(host: &dyn Host, containers: &[ContainerStatus]) -> Result<(), Error> {
     for container in containers {
         let tasks = cgroup::tasks(host, &container.cgroup)?;
-        if !tasks.contains(&(container.pid, 1)) {
+        if !tasks.iter().any(|(pid, _)| *pid == container.pid) {
             return Err(Error::NotRunning(container.name.clone()));
         }
     }
@@ -65,27 +64,25 @@ fn mount_table(mountinfo: &str) -> BTreeMap<PathBuf, String> {
     mountinfo.lines().filter_map(line).collect()
 }
 
-/// Which container carries the pod's SysV objects: CRIU dumps them with it, from outside the pod's
-/// ipc namespace. `None`: there are none.
+/// Which container carries the SysV objects that the pod shares: CRIU dumps them with it, from outside
+/// the pod's ipc namespace. `None`: there are none.
 ///
 /// # Errors
 /// When segments are attached in more than one container: CRIU restores the objects of a namespace
 /// with one container only, and never a segment that two have attached. When a segment has the
 /// number of other shared memory: CRIU would lose one of the two.
-pub(crate) fn sysv_carrier(
-    host: &dyn Host,
-    places: &Places,
-    containers: &[ContainerStatus],
-) -> Result<Option<usize>, Error> {
-    let pin = places.pin(Namespace::Ipc);
+pub(crate) fn sysv_carrier(host: &dyn Host, pod: &PodStatus) -> Result<Option<usize>, Error> {
+    let containers = &pod.containers;
+    for container in containers {
+        told_apart(&container.name, &mappings(host, container)?)?;
+    }
+    let Some(pin) = pod.namespaces.get(&Namespace::Ipc) else { return Ok(None) };
     let tables = ["shm", "sem", "msg"].map(|kind| Path::new("/proc/sysvipc").join(kind));
     let files = tables.each_ref().map(PathBuf::as_path);
-    let tables = host.read_in((Namespace::Ipc, &pin), &files).about("read SysV IPC in", &pin)?;
+    let tables = host.read_in((Namespace::Ipc, pin), &files).about("read SysV IPC in", pin)?;
     let mut carriers = Vec::new();
     for (index, container) in containers.iter().enumerate() {
-        let maps = mappings(host, container)?;
-        told_apart(&container.name, &maps)?;
-        if maps.lines().any(is_segment) {
+        if mappings(host, container)?.lines().any(is_segment) {
             carriers.push(index);
         }
     }
@@ -208,14 +205,14 @@ pub(crate) fn same_image(
 /// error where a declaration is missing.
 pub(crate) fn namespaces(
     host: &dyn Host,
-    places: &Places,
+    pod: &PodStatus,
     container: &ContainerStatus,
 ) -> Result<(), Error> {
     for (pid, inner) in cgroup::tasks(host, &container.cgroup)? {
-        for (namespace, pin) in places.pins() {
+        for (namespace, pin) in &pod.namespaces {
             let path = format!("/proc/{pid}/ns/{}", namespace.name());
-            let (has, wanted) = (host.inode(Path::new(&path)), host.inode(&pin));
-            if has.about("look at", &path)? != wanted.about("look at", &pin)? {
+            let (has, wanted) = (host.inode(Path::new(&path)), host.inode(pin));
+            if has.about("look at", &path)? != wanted.about("look at", pin)? {
                 let name = namespace.name();
                 let why = format!("task {inner} came back in a {name} namespace of its own");
                 return Err(unfaithful(&container.name, why));

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::path::Path;
 
 use criu::rpc::{Answer, Command, DumpOptions, ManageCgroups, NetworkLock, NotificationKind};
-use model::pod::{ContainerSpec, ContainerStatus};
+use model::pod::{ContainerSpec, ContainerStatus, Namespace};
 use model::{Phase, Step};
 
 use crate::archive;
@@ -18,7 +18,7 @@ use crate::checkpoint::Cut;
 use crate::checks;
 use crate::error::{About, Error};
 use crate::freeze;
-use crate::host::Namespace;
+use crate::release;
 use crate::root::{self, External};
 use crate::times::Times;
 use crate::watch::Progress;
@@ -28,7 +28,7 @@ impl Cut<'_> {
     /// stay, frozen. The names of all members.
     pub(crate) fn dump(&self, progress: &mut Progress<'_>) -> Result<Vec<String>, Error> {
         let host = self.engine.host();
-        let carrier = checks::sysv_carrier(host, &self.places, &self.status.containers)?;
+        let carrier = checks::sysv_carrier(host, &self.status)?;
         for (spec, container) in self.record.spec.containers.iter().zip(&self.status.containers) {
             checks::mounts(host, container, &self.externals(spec, container))?;
         }
@@ -89,7 +89,9 @@ impl Cut<'_> {
     fn release_lock(&self, error: &criu::rpc::Error) {
         if matches!(error, criu::rpc::Error::Died(_) | criu::rpc::Error::Deadline(_)) {
             // CRIU's failure is the one to tell.
-            let _ = self.engine.host().remove_locks(&self.places.pin(Namespace::Net));
+            for net in release::networks(&self.places, &self.status) {
+                let _ = self.engine.host().remove_locks(&net);
+            }
         }
     }
 
@@ -107,16 +109,17 @@ impl Cut<'_> {
 
     /// CRIU lives in the pod's uts namespace, and in its ipc namespace unless the container carries
     /// the SysV objects: so it takes neither for the container's own, and a restore writes neither
-    /// hostname nor objects into the namespaces of another pod.
+    /// hostname nor objects into the namespaces of another pod. What the container does have of its
+    /// own, CRIU sees from outside.
     fn command(&self, carries_sysv: bool) -> Result<Command, Error> {
         let mut command = self.engine.criu();
-        let mut enter = vec![Namespace::Uts];
-        if !carries_sysv {
-            enter.push(Namespace::Ipc);
-        }
-        for namespace in enter {
-            let pin = self.places.pin(namespace);
-            command.enter(File::open(&pin).about("open", &pin)?);
+        let enters = |kind: &Namespace| match kind {
+            Namespace::Uts => true,
+            Namespace::Ipc => !carries_sysv,
+            Namespace::Net | Namespace::Pid => false,
+        };
+        for pin in self.status.namespaces.iter().filter(|(kind, _)| enters(kind)).map(|it| it.1) {
+            command.enter(File::open(pin).about("open", pin)?);
         }
         Ok(command)
     }
@@ -133,14 +136,16 @@ impl Cut<'_> {
         work: &'fd File,
     ) -> Result<DumpOptions<'fd>, Error> {
         use std::os::fd::AsFd;
-        let net = self.places.pin(Namespace::Net);
-        let inode = self.engine.host().inode(&net).about("look at", &net)?;
         let mut options = DumpOptions::new(container.pid, images.as_fd());
         options.freeze_cgroup = Some(container.cgroup.display().to_string());
         options.leave_running = true;
         let shared = &mut options.shared;
         shared.work = Some(work.as_fd());
-        shared.external.push(format!("net[{inode}]:extRootNetNS"));
+        for (kind, pin) in &self.status.namespaces {
+            let Some(key) = external_key(*kind) else { continue };
+            let inode = self.engine.host().inode(pin).about("look at", pin)?;
+            shared.external.push(format!("{}[{inode}]:{key}", kind.name()));
+        }
         for external in self.externals(spec, container) {
             let target = external.target.display();
             shared.external.push(format!("mnt[{target}]:{target}"));
@@ -150,6 +155,16 @@ impl Cut<'_> {
         shared.manage_cgroups_mode = Some(ManageCgroups::Ignore);
         set_wishes(shared, spec);
         Ok(options)
+    }
+}
+
+/// What CRIU calls a namespace that it is not to dump: it is handed down at restore. Of the other
+/// kinds it is told otherwise.
+pub(crate) fn external_key(kind: Namespace) -> Option<&'static str> {
+    match kind {
+        Namespace::Net => Some("extRootNetNS"),
+        Namespace::Pid => Some("extRootPidNS"),
+        Namespace::Ipc | Namespace::Uts => None,
     }
 }
 

@@ -18,38 +18,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use criu::rpc::{Answer, Command, DumpOptions, Notification, RestoreOptions};
-use model::pod::Link;
+use model::pod::{Link, Namespace};
 use nix::mount::MsFlags;
 use serde::{Deserialize, Serialize};
 
 pub use linux::LinuxHost;
-
-/// A kind of namespace that a pod shares, by the kernel's name in `/proc/PID/ns`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Namespace {
-    /// Network devices, addresses, sockets by name.
-    Net,
-    /// SysV IPC and POSIX message queues.
-    Ipc,
-    /// Hostname.
-    Uts,
-}
-
-impl Namespace {
-    /// Those that a sandbox holds.
-    pub const SHARED: [Namespace; 3] = [Namespace::Net, Namespace::Ipc, Namespace::Uts];
-
-    /// The kernel's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Namespace::Net => "net",
-            Namespace::Ipc => "ipc",
-            Namespace::Uts => "uts",
-        }
-    }
-}
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,10 +131,13 @@ impl Streams {
 /// Where a process lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Home {
-    /// It is pid 1 of a new container: new mnt, pid and cgroup namespaces.
+    /// It is the first process of a new container: new mnt and cgroup namespaces, and a new one of
+    /// each kind that it does not join.
     New {
         /// The pod's namespaces, by the files that pin them.
         join: BTreeMap<Namespace, PathBuf>,
+        /// Hostname in a uts namespace of its own.
+        hostname: String,
         /// The mounted root on the node.
         root: PathBuf,
         /// What is put into it.
@@ -241,10 +217,15 @@ pub trait Host: fmt::Debug {
     /// Unmounts, even when it is in use; what is no mount point is left alone.
     fn unmount(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes new net, ipc and uts namespaces and pins each by a bind mount on the file of that
-    /// path. The loopback device is up.
-    fn pin_namespaces(&self, pins: &BTreeMap<Namespace, PathBuf>, hostname: &str)
-    -> io::Result<()>;
+    /// Makes new namespaces and pins each by a bind mount on the file of that path. The loopback
+    /// device is up. A pid namespace needs a process that is its pid 1: it is born in the cgroup
+    /// `holder`, waits for nothing and reaps what has lost its parent.
+    fn pin_namespaces(
+        &self,
+        pins: &BTreeMap<Namespace, PathBuf>,
+        hostname: &str,
+        holder: &Path,
+    ) -> io::Result<()>;
     /// Reads files as a process in this namespace sees them.
     fn read_in(&self, namespace: (Namespace, &Path), files: &[&Path]) -> io::Result<Vec<Vec<u8>>>;
 

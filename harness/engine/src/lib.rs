@@ -52,8 +52,7 @@ pub use engine::{Engine, EngineConfig};
 pub use error::Error;
 pub use exec::Exited;
 pub use host::{
-    Callback, Descriptor, Fitting, Home, Host, LinuxHost, Mount, Namespace, Process, SpawnError,
-    Streams,
+    Callback, Descriptor, Fitting, Home, Host, LinuxHost, Mount, Process, SpawnError, Streams,
 };
 pub use stdio::StdioSet;
 pub use watch::{PhaseReached, Watch};

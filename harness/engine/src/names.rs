@@ -1,6 +1,6 @@
 //! Which names a pod and its parts may have, and what is called after them.
 
-use model::pod::PodSpec;
+use model::pod::{ContainerSpec, Namespace, PodSpec};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
@@ -25,6 +25,12 @@ pub(crate) fn check(spec: &PodSpec) -> Result<(), Error> {
     if spec.containers.is_empty() {
         return wrong("containers".into(), "a pod has at least one container");
     }
+    if spec.link.is_some() && !spec.share.contains(&Namespace::Net) {
+        return wrong(
+            "link".into(),
+            "is in the network namespace of the pod, which has none to share",
+        );
+    }
     for (index, container) in spec.containers.iter().enumerate() {
         let field = |name: &str| format!("containers[{index}].{name}");
         if !is_name(&container.name) {
@@ -46,6 +52,11 @@ pub(crate) fn check(spec: &PodSpec) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The hostname of a container that has a uts namespace of its own.
+pub(crate) fn own_hostname(pod: &PodSpec, container: &ContainerSpec) -> String {
+    format!("{}-{}", pod.hostname, container.name)
 }
 
 /// Whether a text may name a pod or container.

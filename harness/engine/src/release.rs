@@ -1,10 +1,12 @@
 //! Letting a pod run on that was held for a checkpoint, also when CRIU died over it.
 
-use model::pod::PodStatus;
+use std::path::PathBuf;
+
+use model::pod::{Namespace, PodStatus};
 
 use crate::checkpoint::proc;
 use crate::error::{About, Error};
-use crate::host::{Descriptor, Host, Namespace};
+use crate::host::{Descriptor, Host};
 use crate::store::{Places, Record};
 use crate::{cgroup, freeze, sandbox};
 
@@ -29,12 +31,21 @@ fn heal(
     status: &PodStatus,
     reusing: &[Descriptor],
 ) -> Result<(), Error> {
-    let net = places.pin(Namespace::Net);
-    host.remove_locks(&net).about("unlock", &net)?;
+    for net in networks(places, status) {
+        host.remove_locks(&net).about("unlock", &net)?;
+    }
     for pid in tasks(host, status)? {
         host.end_repair(pid, reusing).about("heal connections of", proc(pid))?;
     }
     Ok(())
+}
+
+/// The network namespace of a pod, or those of its containers.
+pub(crate) fn networks(places: &Places, status: &PodStatus) -> Vec<PathBuf> {
+    if status.namespaces.contains_key(&Namespace::Net) {
+        return vec![places.pin(Namespace::Net)];
+    }
+    status.containers.iter().map(|container| proc(container.pid).join("ns/net")).collect()
 }
 
 /// Node pids of all tasks of a pod.

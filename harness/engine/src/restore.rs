@@ -234,7 +234,7 @@ impl Return<'_> {
         let host = self.engine.host();
         for container in &status.containers {
             freeze::settle(host, &container.cgroup, true, progress.left()?)?;
-            checks::namespaces(host, self.places, container)?;
+            checks::namespaces(host, status, container)?;
         }
         Ok(())
     }

@@ -15,9 +15,9 @@ use criu::rpc::{
 use model::Step;
 use model::pod::ContainerSpec;
 
-use crate::dump::set_wishes;
+use crate::dump::{external_key, set_wishes};
 use crate::error::{About, Error};
-use crate::host::{Namespace, Streams};
+use crate::host::Streams;
 use crate::restore::Return;
 use crate::watch::Progress;
 use crate::{cgroup, freeze, root};
@@ -131,9 +131,18 @@ impl Return<'_> {
             open(&container.cgroup.join("cgroup.procs"))?,
             open(&cgroup::own(self.engine.host())?.join("cgroup.procs"))?,
         );
-        let net = self.places.pin(Namespace::Net);
-        let fd = command.inherit(File::open(&net).about("open", &net)?);
-        options.inherit_fd.push(InheritFd { key: "extRootNetNS".into(), fd });
+        for (kind, pin) in self.places.pins(&self.record.spec.share) {
+            match external_key(kind) {
+                Some(key) => {
+                    let fd = command.inherit(File::open(&pin).about("open", &pin)?);
+                    options.inherit_fd.push(InheritFd { key: key.into(), fd });
+                }
+                None => {
+                    let file = pin.display().to_string();
+                    options.join_ns.push(JoinNamespace { ns: kind.name().into(), file });
+                }
+            }
+        }
         let keys = &self.manifest.containers[index].streams;
         for (stream, key) in keys.iter().enumerate() {
             let (Some(key), Some(given)) = (key, &streams.0[stream]) else { continue };
@@ -142,10 +151,6 @@ impl Return<'_> {
             }
             let fd = command.inherit(given.try_clone().about("hand down", key)?);
             options.inherit_fd.push(InheritFd { key: key.clone(), fd });
-        }
-        for namespace in [Namespace::Ipc, Namespace::Uts] {
-            let file = self.places.pin(namespace).display().to_string();
-            options.join_ns.push(JoinNamespace { ns: namespace.name().into(), file });
         }
         for external in root::externals(self.places, &self.manifest.containers[index].masked) {
             let (target, source) = (external.target.display(), external.source.display());

@@ -56,7 +56,7 @@ impl Engine {
                 Stdio::Null => Streams::default(),
             };
             record.streams.push(stdio::keys(&given));
-            record.pids.push(self.start_container(places, container, given)?);
+            record.pids.push(self.start_container(places, spec, container, given)?);
             record.save(places)?;
         }
         record.state = State::There;
@@ -67,6 +67,7 @@ impl Engine {
     fn start_container(
         &self,
         places: &Places,
+        pod: &PodSpec,
         spec: &ContainerSpec,
         streams: Streams,
     ) -> Result<i32, Error> {
@@ -76,7 +77,8 @@ impl Engine {
         let process = Process {
             cgroup: status.cgroup,
             home: Home::New {
-                join: places.pins(),
+                join: places.pins(&pod.share),
+                hostname: names::own_hostname(pod, spec),
                 fittings: root::fittings(places, spec, &status.root),
                 root: status.root,
             },

@@ -3,19 +3,19 @@
 //! Everything below the state folder is found by the pod's name alone, so that a pod can be removed
 //! whatever an engine that died has left of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use model::message::Afterwards;
-use model::pod::{ContainerStatus, PodSpec, PodStatus};
+use model::pod::{ContainerStatus, Namespace, PodSpec, PodStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{About, Error};
-use crate::host::{Descriptor, Namespace};
+use crate::host::Descriptor;
 use crate::names;
 
 /// Format of the record on disk.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Places of a pod on its node.
 #[derive(Clone, Debug)]
@@ -49,9 +49,14 @@ impl Places {
         self.folder.join("ns").join(namespace.name())
     }
 
-    /// All pins of the sandbox.
-    pub(crate) fn pins(&self) -> BTreeMap<Namespace, PathBuf> {
-        Namespace::SHARED.into_iter().map(|kind| (kind, self.pin(kind))).collect()
+    /// The pins of a sandbox that holds these kinds.
+    pub(crate) fn pins(&self, share: &BTreeSet<Namespace>) -> BTreeMap<Namespace, PathBuf> {
+        share.iter().map(|kind| (*kind, self.pin(*kind))).collect()
+    }
+
+    /// The cgroup of the process that holds a pid namespace. No container has such a name.
+    pub(crate) fn holder(&self) -> PathBuf {
+        self.cgroup.join(".sandbox")
     }
 
     /// Folder of the containers' roots.
@@ -161,10 +166,9 @@ impl Record {
             let pid = self.pids.get(index).copied().unwrap_or(0);
             ContainerStatus { pid, ..places.container(&spec.name) }
         });
-        let pins = places.pins().into_iter();
         PodStatus {
             name: self.spec.name.clone(),
-            namespaces: pins.map(|(kind, path)| (kind.name().to_owned(), path)).collect(),
+            namespaces: places.pins(&self.spec.share),
             cgroup: places.cgroup.clone(),
             shm: places.shm.clone(),
             containers: containers.collect(),

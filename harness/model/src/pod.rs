@@ -1,11 +1,42 @@
 //! Pods and containers: what to start, and what is running.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// A pod to start: a sandbox that holds net, ipc and uts namespaces, and its containers.
+/// A kind of namespace that the containers of a pod may share, by the kernel's name in `/proc/PID/ns`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Namespace {
+    /// Network devices, addresses, sockets by name.
+    Net,
+    /// System V IPC and POSIX message queues.
+    Ipc,
+    /// Hostname.
+    Uts,
+    /// Pids.
+    Pid,
+}
+
+impl Namespace {
+    /// All that can be shared.
+    pub const ALL: [Namespace; 4] =
+        [Namespace::Net, Namespace::Ipc, Namespace::Uts, Namespace::Pid];
+
+    /// The kernel's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Namespace::Net => "net",
+            Namespace::Ipc => "ipc",
+            Namespace::Uts => "uts",
+            Namespace::Pid => "pid",
+        }
+    }
+}
+
+/// A pod to start: a sandbox that holds the namespaces which its containers share, and these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodSpec {
     /// Name, unique on the node: letters, digits and dashes.
@@ -14,6 +45,9 @@ pub struct PodSpec {
     pub hostname: String,
     /// The pod's link; without it the pod has only a loopback device.
     pub link: Option<Link>,
+    /// Namespaces that the sandbox holds for all containers. Of the other kinds each container has
+    /// one of its own, where a link is only in a network namespace that is shared.
+    pub share: BTreeSet<Namespace>,
     /// Size limit of the pod's `/dev/shm`, in MiB.
     pub shm_mib: u32,
     /// At least one container; the first is the main one.
@@ -42,7 +76,8 @@ pub struct PodIdentity {
     pub link: Option<Link>,
 }
 
-/// A container: a program with its own mnt, pid and cgroup namespaces and its own root.
+/// A container: a program with its own mnt and cgroup namespaces, its own root, and of the other
+/// namespaces those that its pod does not share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerSpec {
     /// Name, unique in the pod.
@@ -115,8 +150,8 @@ impl Default for CriuOptions {
 pub struct PodStatus {
     /// Name of the pod.
     pub name: String,
-    /// Files that pin the sandbox's namespaces, by kind: `net`, `ipc`, `uts`.
-    pub namespaces: BTreeMap<String, PathBuf>,
+    /// Files that pin the sandbox's namespaces, by kind: those that all containers share.
+    pub namespaces: BTreeMap<Namespace, PathBuf>,
     /// The pod's cgroup directory.
     pub cgroup: PathBuf,
     /// The pod's `/dev/shm` on the node.

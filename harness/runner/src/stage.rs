@@ -308,7 +308,9 @@ impl Stage {
             Reply::Pod(pod) => self.pod = Some(pod),
             other => return Err(unexpected("start", &other)),
         }
-        self.await_ready(guest, self.workload().ready.clone()).await?;
+        for container in &self.workload().containers {
+            self.await_ready(guest, &container.name, container.ready.clone()).await?;
+        }
         self.times.set("ready", began.elapsed());
         self.emit(Event::Ready { cell: self.cell(), ms: millis(began.elapsed()) });
         self.answer_cold(began).await?;
@@ -325,10 +327,10 @@ impl Stage {
         Ok(())
     }
 
-    async fn await_ready(&self, guest: &Guest, ready: Ready) -> Result<(), Stop> {
+    async fn await_ready(&self, guest: &Guest, container: &str, ready: Ready) -> Result<(), Stop> {
         let request = Request::AwaitReady {
             pod: self.pod_name()?,
-            container: self.container_name()?,
+            container: container.to_owned(),
             ready,
             deadline_ms: millis(READY),
         };

@@ -5,11 +5,11 @@
 
 mod file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use model::message::{Ready, Sought};
-use model::pod::{ContainerSpec, CriuOptions, Link, PodIdentity, PodSpec, Stdio};
+use model::pod::{ContainerSpec, CriuOptions, Link, Namespace, PodIdentity, PodSpec, Stdio};
 
 pub use self::file::WorkloadError;
 use crate::version::Versions;
@@ -17,8 +17,11 @@ use crate::version::Versions;
 /// Name of the file that makes a folder a workload.
 pub const FILE: &str = "workload.toml";
 
-/// Where a node has the workload's image.
-const IMAGE: &str = "/run/cryolab/images/workload";
+/// Where a node has the images of containers, each by its disk's serial.
+const IMAGES: &str = "/run/cryolab/images";
+
+/// Name of the main container.
+const MAIN: &str = "main";
 
 /// A workload, read and checked.
 #[derive(Clone, Debug)]
@@ -29,7 +32,28 @@ pub struct Workload {
     pub summary: String,
     /// The folder of its file.
     pub folder: PathBuf,
-    /// What its container's root is made of.
+    /// Namespaces that its containers share.
+    pub share: BTreeSet<Namespace>,
+    /// Its containers, the first of which is the main one.
+    pub containers: Vec<Container>,
+    /// A client outside the container.
+    pub client: Option<Client>,
+    /// A client on another node that watches the service all along.
+    pub observer: Option<Observer>,
+    /// What its memory is searched for in a checkpoint.
+    pub forensic: Sought,
+    /// What it can run on.
+    pub needs: Needs,
+    /// What it asks for and Cryolab cannot do yet, in words; its cells are `unsupported`.
+    pub not_yet: Vec<String>,
+}
+
+/// A container of a workload.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// Its name in the pod; the first one is `main`.
+    pub name: String,
+    /// What its root is made of.
     pub root: Root,
     /// Program and arguments.
     pub command: Vec<String>,
@@ -51,18 +75,8 @@ pub struct Workload {
     pub ready: Ready,
     /// How it proves itself after the event.
     pub proof: Proof,
-    /// A client outside the container.
-    pub client: Option<Client>,
-    /// A client on another node that watches the service all along.
-    pub observer: Option<Observer>,
-    /// What its memory is searched for in a checkpoint.
-    pub forensic: Sought,
     /// Options of CRIU that it needs.
     pub criu: CriuOptions,
-    /// What it can run on.
-    pub needs: Needs,
-    /// What it asks for and Cryolab cannot do yet, in words; its cells are `unsupported`.
-    pub not_yet: Vec<String>,
 }
 
 /// What a container's root is made of.
@@ -164,18 +178,26 @@ impl Sources {
 }
 
 impl Workload {
-    /// The pod to start: one container, a link of its own, a hostname that differs from the node's.
+    /// The pod to start, with a hostname that differs from the node's, and a link of its own if there
+    /// is a network that its containers share.
     #[must_use]
     pub fn pod(&self) -> PodSpec {
         let PodIdentity { name, hostname, link } = self.identity();
-        PodSpec { name, hostname, link, shm_mib: 64, containers: vec![self.container()] }
+        let containers = self.containers.iter().map(Container::spec).collect();
+        PodSpec { name, hostname, link, share: self.share.clone(), shm_mib: 64, containers }
+    }
+
+    /// The main container.
+    #[must_use]
+    pub fn main(&self) -> &Container {
+        &self.containers[0]
     }
 
     /// Who the pod is.
     #[must_use]
     pub fn identity(&self) -> PodIdentity {
         let (name, hostname) = (self.name.clone(), format!("{}-pod", self.name));
-        PodIdentity { name, hostname, link: Some(link(0)) }
+        PodIdentity { name, hostname, link: self.link(0) }
     }
 
     /// Who its copy of this number is, from 1.
@@ -183,13 +205,19 @@ impl Workload {
     pub fn copy(&self, number: u16) -> PodIdentity {
         let name = format!("{}-{number}", self.name);
         let hostname = format!("{}-copy-{number}", self.name);
-        PodIdentity { name, hostname, link: Some(link(number)) }
+        PodIdentity { name, hostname, link: self.link(number) }
     }
 
-    fn container(&self) -> ContainerSpec {
+    fn link(&self, number: u16) -> Option<Link> {
+        self.share.contains(&Namespace::Net).then(|| link(number))
+    }
+}
+
+impl Container {
+    fn spec(&self) -> ContainerSpec {
         ContainerSpec {
-            name: "main".to_owned(),
-            image: PathBuf::from(IMAGE),
+            name: self.name.clone(),
+            image: Path::new(IMAGES).join(self.disk()),
             command: self.command.clone(),
             env: self.env.clone(),
             directory: "/".to_owned(),
@@ -201,6 +229,15 @@ impl Workload {
             stdio: self.stdio,
             memory_mib: self.memory_mib,
             criu: self.criu.clone(),
+        }
+    }
+
+    /// The serial of the disk that has its image.
+    #[must_use]
+    pub fn disk(&self) -> String {
+        match self.name.as_str() {
+            MAIN => "workload".to_owned(),
+            name => format!("workload-{name}"),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use model::Capture;
-use model::pod::{ContainerStatus, PodStatus};
+use model::pod::{ContainerStatus, Namespace, PodStatus};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,11 +36,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn pod(pid: i32, cgroup: &str, upper: &str, shm: &str) -> PodStatus {
-    let namespaces = ["net", "ipc", "uts"];
-    let file = |kind: &str| PathBuf::from(format!("/proc/{pid}/ns/{kind}"));
+    let namespaces = [Namespace::Net, Namespace::Ipc, Namespace::Uts];
+    let file = |kind: Namespace| PathBuf::from(format!("/proc/{pid}/ns/{}", kind.name()));
     PodStatus {
         name: "looked-at".to_owned(),
-        namespaces: namespaces.map(|kind| (kind.to_owned(), file(kind))).into(),
+        namespaces: namespaces.map(|kind| (kind, file(kind))).into(),
         cgroup: cgroup.into(),
         shm: shm.into(),
         containers: vec![ContainerStatus {

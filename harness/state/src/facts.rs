@@ -36,6 +36,13 @@ impl Facts {
         self.not_offered.insert(pattern.into(), why.into());
     }
 
+    /// Takes in what was seen elsewhere, with this in front of its names.
+    pub(crate) fn join(&mut self, seen: Facts, prefix: &str) {
+        let named = seen.facts.into_iter().map(|(name, seen)| (format!("{prefix}{name}"), seen));
+        self.facts.extend(named);
+        self.not_offered.extend(seen.not_offered);
+    }
+
     /// `name`, or `name#2` and so on when there is a fact `name.probe` already.
     pub(crate) fn unused(&self, name: &str, probe: &str) -> String {
         let taken = |name: &str| self.facts.contains_key(&format!("{name}.{probe}"));

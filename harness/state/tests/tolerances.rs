@@ -88,6 +88,28 @@ fn a_signal_may_come_between_two_looks_at_a_task(
 }
 
 #[rstest]
+#[case("14", "128", (3, 0))]
+#[case("14", "0", (0, 3))]
+#[case("10", "128", (0, 3))]
+fn an_alarm_of_the_kernel_may_have_come(
+    #[case] number: &str,
+    #[case] code: &str,
+    #[case] expected: (usize, usize),
+) {
+    let mask = |waits: bool| {
+        let number: u64 = number.parse().expect("a number");
+        let mask = if waits { 1 << (number - 1) } else { 0 };
+        ("task.1.thread.2.status.shdpnd", exact(&format!("{mask:016x}")))
+    };
+    let after = [
+        mask(true),
+        ("task.1.thread.2.traced.pending_shared.0.si_signo", exact(number)),
+        ("task.1.thread.2.traced.pending_shared.0.si_code", exact(code)),
+    ];
+    assert_eq!(judged(&[mask(false)], &after), expected);
+}
+
+#[rstest]
 #[case("2", (1, 0))]
 #[case("1", (0, 0))]
 fn a_task_of_the_nodes_time_namespace_may_get_one_of_its_own(

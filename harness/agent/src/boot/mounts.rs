@@ -54,11 +54,13 @@ const NODE_MOUNTS: [Mount; 6] = [
 ];
 
 /// Where disks are mounted, by serial. The root is usr-merged: `/lib/modules` leads there too.
-const DISK_MOUNTS: [(&str, &str); 3] = [
-    ("modules", "/usr/lib/modules"),
-    ("criu", "/criu"),
-    ("workload", "/run/cryolab/images/workload"),
-];
+const DISK_MOUNTS: [(&str, &str); 2] = [("modules", "/usr/lib/modules"), ("criu", "/criu")];
+
+/// What serials of disks with an image of a container begin with.
+const IMAGE: &str = "workload";
+
+/// Where these are mounted, each by its serial.
+const IMAGES: &str = "/run/cryolab/images";
 
 /// Serial of the disk that survives reboots.
 const DATA: &str = "data";
@@ -100,6 +102,9 @@ pub(super) fn disks(disks: &BTreeMap<String, PathBuf>) -> anyhow::Result<()> {
         if let Some(device) = disks.get(serial) {
             mount_at(device, Path::new(target), "erofs", MsFlags::MS_RDONLY, "")?;
         }
+    }
+    for (serial, device) in disks.iter().filter(|(serial, _)| serial.starts_with(IMAGE)) {
+        mount_at(device, &Path::new(IMAGES).join(serial), "erofs", MsFlags::MS_RDONLY, "")?;
     }
     Ok(())
 }

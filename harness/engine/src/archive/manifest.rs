@@ -7,7 +7,7 @@ use model::pod::PodSpec;
 use serde::{Deserialize, Serialize};
 
 /// Format that this engine writes, and the only one that it reads.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 4;
 
 /// Name of the manifest in the archive.
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -21,7 +21,7 @@ const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
 /// What an archive is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Format of the archive: 3.
+    /// Format of the archive: 4.
     pub format: u32,
     /// Where it was made.
     pub origin: Origin,

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use model::pod::{ContainerSpec, CriuOptions, PodSpec, Stdio};
+use model::pod::{ContainerSpec, CriuOptions, Namespace, PodSpec, Stdio};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
@@ -41,6 +41,7 @@ fn pod() -> PodSpec {
         name: "demo".into(),
         hostname: "demo".into(),
         link: None,
+        share: Namespace::ALL.into(),
         shm_mib: 16,
         containers: vec![container],
     }
@@ -245,7 +246,7 @@ fn another_format_is_refused() {
     let mut manifest = manifest(work.path());
     manifest.format = 9;
     let (_work, path) = forged(&manifest, &[]);
-    assert_eq!(why(&path), "format 9, this engine reads 3");
+    assert_eq!(why(&path), "format 9, this engine reads 4");
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Made {
         let names = images.map(|it| it.expect("entry").file_name().to_string_lossy().into_owned());
         let images = names.map(|name| format!("containers/main/images/{name}"));
         let members = images.chain(["containers/main/root.tar".into(), "shm.tar".into()]);
-        let pod = r#"{"name": "demo", "hostname": "demo", "link": null, "shm_mib": 1, "containers":
+        let pod = r#"{"name": "demo", "hostname": "demo", "link": null, "share": ["net", "ipc", "uts"], "shm_mib": 1, "containers":
             [{"name": "main", "image": "/image", "command": ["/sh"], "env": [], "directory": "/",
             "uid": 0, "gid": 0, "rlimits": {}, "tmpfs": {}, "masked": [], "stdio": "pipe",
             "memory_mib": null, "criu": {}}]}"#;

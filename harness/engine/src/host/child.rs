@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use model::pod::Namespace;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags};
@@ -19,7 +20,7 @@ use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Gid, Uid};
 
-use super::linux::{mount_at, wait_for};
+use super::linux::{flag, mount_at, wait_for};
 use super::sys::{self, Clone3};
 use super::{Fitting, Home, Process, SpawnError, Streams};
 use crate::within::{self, Links};
@@ -64,15 +65,43 @@ pub(super) fn run(action: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Re
     }
 }
 
+/// Leaves for new namespaces of these kinds. A network has its loopback device up.
+pub(super) fn unshare(
+    kinds: impl IntoIterator<Item = Namespace>,
+    hostname: &str,
+) -> io::Result<()> {
+    for kind in kinds {
+        nix::sched::unshare(flag(kind))?;
+        match kind {
+            Namespace::Uts => nix::unistd::sethostname(hostname)?,
+            Namespace::Net => sys::set_device("lo", true)?,
+            Namespace::Ipc | Namespace::Pid => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes pid 1 of the pid namespace that was just made: as long as it lives, others can be born
+/// there. It is a sibling, so that it outlives this process.
+pub(super) fn hold(cgroup: &Path) -> io::Result<()> {
+    let cgroup = fs_err::File::open(cgroup)?;
+    let clone = Clone3 { flags: CloneFlags::CLONE_PARENT, cgroup: Some(cgroup.as_fd()) };
+    match clone.fork()? {
+        Some(_) => Ok(()),
+        None => sys::rest(),
+    }
+}
+
 /// Starts a program in a container: the first one of a new container, or one more.
 pub(super) fn spawn(process: &Process, streams: Streams) -> Result<i32, SpawnError> {
     let cgroup = fs_err::File::open(&process.cgroup).doing("open its cgroup")?;
     let (mut report, report_in) = io::pipe().doing("make a pipe")?;
     let (mut sibling, sibling_in) = io::pipe().doing("make a pipe")?;
-    let mut flags = CloneFlags::empty();
-    if let Home::New { .. } = process.home {
-        flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
-    }
+    let flags = match &process.home {
+        Home::New { join, .. } if join.contains_key(&Namespace::Pid) => CloneFlags::CLONE_NEWNS,
+        Home::New { .. } => CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID,
+        Home::Of(_) => CloneFlags::empty(),
+    };
     let clone = Clone3 { flags, cgroup: Some(cgroup.as_fd()) };
     let Some(mut pid) = clone.fork().doing("clone")? else {
         match begin(process, &streams, sibling_in) {
@@ -111,24 +140,40 @@ fn finish(mut report: io::PipeWriter, outcome: Result<Vec<u8>, SpawnError>) -> !
 /// makes a sibling, which is in it, tells its pid, and is done.
 fn begin(process: &Process, streams: &Streams, mut made: io::PipeWriter) -> Result<(), SpawnError> {
     match &process.home {
-        Home::New { join, root, fittings } => {
+        Home::New { join, hostname, root, fittings } => {
             for (namespace, pin) in join {
                 let pin = fs_err::File::open(pin).doing("open a namespace of the pod")?;
-                nix::sched::setns(pin, namespace.flag()).doing("join a namespace of the pod")?;
+                nix::sched::setns(pin, flag(*namespace)).doing("join a namespace of the pod")?;
             }
             nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).doing("make a cgroup namespace")?;
+            // A pid namespace of its own was made with this process, as its pid 1.
+            let own = [Namespace::Net, Namespace::Ipc, Namespace::Uts];
+            let own = own.into_iter().filter(|kind| !join.contains_key(kind));
+            unshare(own, hostname).doing("make namespaces of its own")?;
+            if join.contains_key(&Namespace::Pid) && is_maker(&mut made)? {
+                return Ok(());
+            }
             build_root(root, fittings)?;
         }
         Home::Of(pid) => {
             join_all(*pid)?;
-            let sibling = Clone3 { flags: CloneFlags::CLONE_PARENT, cgroup: None };
-            if let Some(pid) = sibling.fork().doing("clone into the container")? {
-                return write!(made, "{pid}").doing("tell the pid");
+            if is_maker(&mut made)? {
+                return Ok(());
             }
         }
     }
     drop(made);
     Err(execute(process, streams))
+}
+
+/// Makes a sibling, which is born in the pid namespace that was joined. Whether this is its maker,
+/// which has told the pid and is done.
+fn is_maker(made: &mut io::PipeWriter) -> Result<bool, SpawnError> {
+    let sibling = Clone3 { flags: CloneFlags::CLONE_PARENT, cgroup: None };
+    match sibling.fork().doing("clone into the pid namespace")? {
+        Some(pid) => write!(made, "{pid}").doing("tell the pid").map(|()| true),
+        None => Ok(false),
+    }
 }
 
 /// Joins all namespaces of a process; its mount namespace last, since the others' files are found

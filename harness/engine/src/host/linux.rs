@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use criu::rpc::{Command, DumpOptions, RestoreOptions};
-use model::pod::Link;
+use model::pod::{Link, Namespace};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags};
 use nix::mount::{MntFlags, MsFlags};
@@ -19,8 +19,7 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
 use super::{
-    Callback, Descriptor, Host, Mount, Namespace, Process, SpawnError, Streams, child, network,
-    sockets, sys,
+    Callback, Descriptor, Host, Mount, Process, SpawnError, Streams, child, network, sockets, sys,
 };
 
 /// How long CRIU may take to say its version.
@@ -111,18 +110,22 @@ impl Host for LinuxHost {
         &self,
         pins: &BTreeMap<Namespace, PathBuf>,
         hostname: &str,
+        holder: &Path,
     ) -> io::Result<()> {
         for path in pins.values() {
             std::fs::File::create(path)?;
         }
-        let flags = pins.keys().map(|namespace| namespace.flag()).collect();
         child::run(|_| {
-            nix::sched::unshare(flags)?;
-            nix::unistd::sethostname(hostname)?;
-            sys::set_device("lo", true)?;
+            child::unshare(pins.keys().copied(), hostname)?;
+            if pins.contains_key(&Namespace::Pid) {
+                child::hold(holder)?;
+            }
             for (namespace, path) in pins {
-                let source = format!("/proc/self/ns/{}", namespace.name());
-                mount_at(&Mount::bind(source, path), path)?;
+                let name = match namespace {
+                    Namespace::Pid => "pid_for_children",
+                    other => other.name(),
+                };
+                mount_at(&Mount::bind(format!("/proc/self/ns/{name}"), path), path)?;
             }
             Ok(())
         })
@@ -135,7 +138,7 @@ impl Host for LinuxHost {
             .iter()
             .map(|path| {
                 child::run(|output| {
-                    nix::sched::setns(&pin, namespace.0.flag())?;
+                    nix::sched::setns(&pin, flag(namespace.0))?;
                     output.write_all(&std::fs::read(path)?)
                 })
             })
@@ -257,14 +260,13 @@ impl Host for LinuxHost {
     }
 }
 
-impl Namespace {
-    /// The flag of setns and unshare.
-    pub(super) fn flag(self) -> CloneFlags {
-        match self {
-            Namespace::Net => CloneFlags::CLONE_NEWNET,
-            Namespace::Ipc => CloneFlags::CLONE_NEWIPC,
-            Namespace::Uts => CloneFlags::CLONE_NEWUTS,
-        }
+/// The flag of setns and unshare.
+pub(super) fn flag(namespace: Namespace) -> CloneFlags {
+    match namespace {
+        Namespace::Net => CloneFlags::CLONE_NEWNET,
+        Namespace::Ipc => CloneFlags::CLONE_NEWIPC,
+        Namespace::Uts => CloneFlags::CLONE_NEWUTS,
+        Namespace::Pid => CloneFlags::CLONE_NEWPID,
     }
 }
 

@@ -56,6 +56,23 @@ impl Clone3<'_> {
     }
 }
 
+/// Stays for ever, with nothing of what this process was: no descriptor, no handler. Children that
+/// it inherits are reaped by the kernel, as it does not want to know of them.
+pub(super) fn rest() -> ! {
+    // SAFETY: nothing of this process uses a descriptor from here on.
+    unsafe { libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0) };
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // There is nobody to tell a failure; what cannot be set stays as it was.
+    let _ = reset_signals();
+    // SAFETY: ignoring a signal runs no code.
+    let _ = unsafe { nix::sys::signal::sigaction(Signal::SIGCHLD, &ignore) };
+    let _ = nix::sys::prctl::set_name(c"sandbox");
+    let _ = nix::unistd::setsid();
+    loop {
+        nix::unistd::pause();
+    }
+}
+
 /// Ends this process at once: nothing that the parent has buffered is written a second time.
 pub(super) fn exit_now(code: i32) -> ! {
     // SAFETY: the call does not come back, and no destructor of the parent's is owed here.

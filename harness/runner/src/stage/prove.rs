@@ -9,7 +9,7 @@ use super::phases::last_line;
 use super::{GRACE, NodeName, REQUEST, Stage, Stop, millis, unexpected};
 use crate::event::Event;
 use crate::verdict::{Difference, Level, LevelVerdict, plain};
-use crate::workload::{Client, Proof};
+use crate::workload::{Client, Container, Proof};
 
 /// Where a node has the client.
 const CLIENT: &str = "/run/cryolab/client";
@@ -43,8 +43,8 @@ impl Stage {
     /// # Errors
     /// When they cannot be asked.
     pub async fn prove(&mut self, name: NodeName) -> Result<(), Stop> {
-        let (client, proof) = (self.workload().client.clone(), self.workload().proof.clone());
-        if client.is_none() && proof == Proof::None {
+        let (client, proofs) = (self.workload().client.clone(), self.proofs());
+        if client.is_none() && proofs.is_empty() {
             let reason = "the workload has neither `check` nor `self`";
             self.judge(Level::Itself, LevelVerdict::not_run(Level::Itself, reason));
             return Ok(());
@@ -54,17 +54,39 @@ impl Stage {
             let ended = self.client(name, &client, "after", &client.after).await?;
             lost.extend(losses("client", &ended));
         }
-        let ended = match proof {
-            Proof::Check(command) => Some(("check", self.check(name, command).await?)),
-            Proof::OnSigterm => Some(("witness", attested(self.terminate(name).await?))),
-            Proof::None => None,
-        };
+        let mut ended = Vec::new();
+        for (container, who, proof) in proofs {
+            let said = match proof {
+                Proof::Check(command) => self.check(name, container, command).await?,
+                Proof::OnSigterm => attested(self.terminate(name, container).await?),
+                Proof::None => continue,
+            };
+            ended.push((who, said));
+        }
         for text in ended.iter().flat_map(|(_, ended)| noticed(ended)) {
             self.emit(Event::Finding { cell: self.cell(), text });
         }
         lost.extend(ended.iter().flat_map(|(who, ended)| losses(who, ended)));
         self.judge(Level::Itself, LevelVerdict::judged(Level::Itself, lost));
         Ok(())
+    }
+
+    /// The containers that prove themselves, each with what its losses are called after, in the order
+    /// in which they are asked: checks, and then those that end by it, the main one first.
+    fn proofs(&self) -> Vec<(String, String, Proof)> {
+        let mut proofs = Vec::new();
+        for (index, Container { name, proof, .. }) in self.workload().containers.iter().enumerate()
+        {
+            let what = match proof {
+                Proof::Check(_) => "check",
+                Proof::OnSigterm => "witness",
+                Proof::None => continue,
+            };
+            let of = if index == 0 { String::new() } else { format!("{name}.") };
+            proofs.push((name.clone(), format!("{of}{what}"), proof.clone()));
+        }
+        proofs.sort_by_key(|(_, _, proof)| *proof == Proof::OnSigterm);
+        proofs
     }
 
     async fn client(
@@ -86,13 +108,18 @@ impl Stage {
         Ok(ended)
     }
 
-    async fn check(&self, name: NodeName, command: Vec<String>) -> Result<Ended, Stop> {
-        let (pod, container) = (self.pod_name()?, self.container_name()?);
+    async fn check(
+        &self,
+        name: NodeName,
+        container: String,
+        command: Vec<String>,
+    ) -> Result<Ended, Stop> {
+        let pod = self.pod_name()?;
         self.run(name, Place::Container { pod, container }, command).await
     }
 
-    async fn terminate(&self, name: NodeName) -> Result<Ended, Stop> {
-        let (pod, container) = (self.pod_name()?, self.container_name()?);
+    async fn terminate(&self, name: NodeName, container: String) -> Result<Ended, Stop> {
+        let pod = self.pod_name()?;
         let deadline_ms = millis(REQUEST);
         self.ask(name, Request::Stop { pod, container, signal: SIGTERM, deadline_ms }).await
     }

@@ -1,15 +1,16 @@
 //! `workload.toml`: what it may say, and errors that name file, line and field.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
+use std::{iter, mem};
 
 use model::message::{Ready, Sought};
-use model::pod::{CriuOptions, Stdio};
+use model::pod::{CriuOptions, Namespace, Stdio};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Client, FILE, Needs, Observer, Proof, Root, Workload};
+use super::{Client, Container, FILE, MAIN, Needs, Observer, Proof, Root, Workload};
 use crate::version::Versions;
 
 /// A workload could not be read.
@@ -35,13 +36,13 @@ pub enum WorkloadError {
     },
 }
 
-/// The file as it is written. What is only refused later is read here too, so that a typo in it
+/// The file as it is written, and a further container in it. What is only refused later is read here too, so that a typo in it
 /// is a typo and not a missing feature.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     name: Spanned<String>,
-    summary: String,
+    summary: Option<String>,
     binary: Option<Spanned<PathBuf>>,
     packages: Option<Spanned<Vec<String>>>,
     suite: Option<Spanned<String>>,
@@ -69,17 +70,14 @@ struct File {
     on_sigterm: Option<Spanned<bool>>,
     client: Option<ClientFile>,
     observer: Option<ObserverFile>,
-    #[serde(default)]
-    forensic: ForensicFile,
-    #[serde(default)]
-    needs: NeedsFile,
+    forensic: Option<ForensicFile>,
+    needs: Option<NeedsFile>,
     security: Option<toml::Value>,
     #[serde(default)]
     criu: CriuOptions,
+    share: Option<Spanned<Vec<String>>>,
     #[serde(default)]
-    share: Vec<String>,
-    #[serde(default)]
-    containers: Vec<toml::Value>,
+    containers: Vec<Spanned<File>>,
 }
 
 /// `user = 100` or `user = "100:101"`.
@@ -250,15 +248,74 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn workload(&self, mut file: File) -> Result<Workload, WorkloadError> {
-        let not_yet = not_yet(&file);
+        let all = || iter::once(&file).chain(file.containers.iter().map(Spanned::get_ref));
+        let not_yet: BTreeSet<&str> = all().flat_map(not_yet).collect();
+        let not_yet = not_yet.into_iter().map(str::to_owned).collect();
+        let name = self.name(&file.name)?;
+        let no_summary = || self.wrong(0..0, "missing field `summary`".to_owned());
+        let summary = file.summary.take().ok_or_else(no_summary)?;
+        let client = file.client.take().map(|client| self.client(client)).transpose()?;
+        let observer = file.observer.take().map(|observer| self.observer(observer)).transpose()?;
+        let forensic = file.forensic.take().unwrap_or_default();
+        let needs = file.needs.take().unwrap_or_default();
+        let share = self.share(file.share.take())?;
+        let has_link = share.contains(&Namespace::Net);
+        if let (false, true) = (has_link, client.is_some() || observer.is_some()) {
+            let message = "`client` and `observer` want \"net\" in `share`: nobody else is reached";
+            return Err(self.wrong(file.name.span(), message.to_owned()));
+        }
+        let others = mem::take(&mut file.containers);
+        let mut containers = vec![self.container(MAIN.to_owned(), file)?];
+        for other in others {
+            containers.push(self.further(other, &containers)?);
+        }
+        Ok(Workload {
+            name,
+            summary,
+            folder: self.folder.to_owned(),
+            share,
+            containers,
+            client,
+            observer,
+            forensic: Sought { texts: forensic.search, regexes: forensic.regex },
+            needs: Needs { kernel: needs.kernel, criu: needs.criu },
+            not_yet,
+        })
+    }
+
+    /// A container beside the first. What belongs to the whole pod is not said in it.
+    fn further(
+        &self,
+        other: Spanned<File>,
+        before: &[Container],
+    ) -> Result<Container, WorkloadError> {
+        let (span, file) = (other.span(), other.into_inner());
+        let of_the_pod = [
+            ("summary", file.summary.is_some()),
+            ("client", file.client.is_some()),
+            ("observer", file.observer.is_some()),
+            ("forensic", file.forensic.is_some()),
+            ("needs", file.needs.is_some()),
+            ("share", file.share.is_some()),
+            ("containers", !file.containers.is_empty()),
+        ];
+        if let Some((field, _)) = of_the_pod.iter().find(|(_, given)| *given) {
+            let message = format!("`{field}` is of the whole pod: not in `[[containers]]`");
+            return Err(self.wrong(span, message));
+        }
+        let name = self.name(&file.name)?;
+        if before.iter().any(|container| container.name == name) {
+            let message = format!("`name` is \"{name}\", as of another container");
+            return Err(self.wrong(file.name.span(), message));
+        }
+        self.container(name, file)
+    }
+
+    fn container(&self, name: String, mut file: File) -> Result<Container, WorkloadError> {
         let root = self.root(&mut file)?;
         let proof = self.proof(&file)?;
-        let client = file.client.map(|client| self.client(client)).transpose()?;
-        let observer = file.observer.map(|observer| self.observer(observer)).transpose()?;
-        Ok(Workload {
-            name: self.name(&file.name)?,
-            summary: file.summary,
-            folder: self.folder.to_owned(),
+        Ok(Container {
+            name,
             root,
             command: self.command(file.command)?,
             env: file.env.into_iter().collect(),
@@ -270,13 +327,30 @@ impl Reader<'_> {
             stdio: if file.stdio == Streams::Null { Stdio::Null } else { Stdio::Pipe },
             ready: file.ready.0,
             proof,
-            client,
-            observer,
-            forensic: Sought { texts: file.forensic.search, regexes: file.forensic.regex },
             criu: file.criu,
-            needs: Needs { kernel: file.needs.kernel, criu: file.needs.criu },
-            not_yet,
         })
+    }
+
+    /// Namespaces that the containers share: what Kubernetes shares when nothing is said.
+    fn share(
+        &self,
+        given: Option<Spanned<Vec<String>>>,
+    ) -> Result<BTreeSet<Namespace>, WorkloadError> {
+        let Some(given) = given else {
+            return Ok([Namespace::Net, Namespace::Ipc, Namespace::Uts].into());
+        };
+        let span = given.span();
+        let namespace = |name: String| {
+            let known = Namespace::ALL.into_iter().find(|known| known.name() == name);
+            known.ok_or_else(|| {
+                let why = match name.as_str() {
+                    "user" => "CRIU cannot restore into a user namespace that others share",
+                    _ => "share some of \"net\", \"ipc\", \"uts\", \"pid\"",
+                };
+                self.wrong(span.clone(), format!("`share` has \"{name}\": {why}"))
+            })
+        };
+        given.into_inner().into_iter().map(namespace).collect()
     }
 
     fn name(&self, name: &Spanned<String>) -> Result<String, WorkloadError> {
@@ -388,16 +462,16 @@ impl Reader<'_> {
     }
 }
 
-/// What the file asks for and Cryolab does not do, each in a few words.
-fn not_yet(file: &File) -> Vec<String> {
+/// What a container asks for and Cryolab does not do, each in a few words.
+fn not_yet(file: &File) -> Vec<&'static str> {
+    let features = file.needs.as_ref().is_some_and(|needs| !needs.features.is_empty());
     let asked = [
         (file.stdio == Streams::Pty, "a terminal (`stdio = \"pty\"`)"),
         (!file.devices.is_empty(), "`devices`"),
         (file.security.is_some(), "a `security` profile"),
-        (!file.share.is_empty() || !file.containers.is_empty(), "a pod of several containers"),
-        (!file.needs.features.is_empty(), "`needs.features`"),
+        (features, "`needs.features`"),
     ];
-    asked.into_iter().filter(|(asked, _)| *asked).map(|(_, what)| what.to_owned()).collect()
+    asked.into_iter().filter(|(asked, _)| *asked).map(|(_, what)| what).collect()
 }
 
 #[cfg(test)]

@@ -18,7 +18,10 @@ pub(crate) fn compare(before: &Capture, after: &Capture, passed_ns: u64) -> Kern
     let mut renaming = Renaming::default();
     let mut kinds = BTreeSet::new();
     let names: BTreeSet<&String> = before.facts.keys().chain(after.facts.keys()).collect();
-    for name in names {
+    // What the node has stays as it is: of two namespaces that were one, the pod's is the other.
+    let (nodes, pods): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| name.starts_with("node."));
+    for name in nodes.into_iter().chain(pods) {
         let (was, is) = (before.facts.get(name), after.facts.get(name));
         if moments(was, is) {
             continue;

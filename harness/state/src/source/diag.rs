@@ -41,6 +41,18 @@ impl Sockets {
         })
     }
 
+    /// Takes in those of another network namespace.
+    pub(crate) fn join(&mut self, others: Sockets) {
+        let add = |all: &mut Told, more: Told| match (all, more) {
+            (Some(all), Some(more)) => all.extend(more),
+            (all @ None, more) => *all = more,
+            (Some(_), None) => {}
+        };
+        add(&mut self.unix, others.unix);
+        add(&mut self.netlink, others.netlink);
+        add(&mut self.packet, others.packet);
+    }
+
     /// Writes down what is known of a socket of one of these families.
     pub(crate) fn put(&self, domain: i32, name: &str, inode: u64, facts: &mut Facts) {
         type Put = fn(&str, Option<&[u8]>, &mut Facts);

@@ -16,6 +16,7 @@ pub(crate) fn task(_: &Pod<'_>, task: &Task, facts: &mut Facts) -> Result<()> {
 pub(crate) fn pod(pod: &Pod<'_>, facts: &mut Facts) -> Result<()> {
     for (kind, path) in &pod.status.namespaces {
         let meta = path.metadata().map_err(|source| Error::read(path, source))?;
+        let kind = kind.name();
         facts.put(format!("pod.ns.{kind}"), format!("{kind}:[{}]", meta.st_ino()));
     }
     of_process(Path::new("/proc/self"), "node", facts)

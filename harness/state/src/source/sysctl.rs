@@ -20,13 +20,20 @@ const OPEN: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC);
 const IPC: &[(&str, &[&str])] =
     &[("kernel", &["sem", "shm", "msg", "auto_msgmni"]), ("fs/mqueue", &[""])];
 
-/// Sysctls of the namespaces that the calling thread is in.
-pub(crate) fn pod(facts: &mut Facts) -> Result<()> {
-    let root = Path::new("/proc/sys");
-    net(&root.join("net"), facts)?;
-    if !root.join("net/netfilter/nf_conntrack_max").exists() {
+/// Sysctls of the network namespace that the calling thread is in.
+pub(crate) fn net(facts: &mut Facts) -> Result<()> {
+    let path = Path::new("/proc/sys/net");
+    if !path.join("netfilter/nf_conntrack_max").exists() {
         facts.not_offered("pod.sysctl.net.*nf_*", "connection tracking is not loaded");
     }
+    let folder = Dir::open(path, OPEN, Mode::empty());
+    let folder = folder.map_err(|errno| Error::read(path, errno.into()))?;
+    Walk { buffer: vec![0; 4096], facts }.below(folder, path, "pod.sysctl.net")
+}
+
+/// Sysctls of the IPC namespace that the calling thread is in.
+pub(crate) fn ipc(facts: &mut Facts) -> Result<()> {
+    let root = Path::new("/proc/sys");
     for (folder, heads) in IPC {
         for name in read::names(root.join(folder))? {
             if heads.iter().any(|head| name.starts_with(head)) {
@@ -36,13 +43,6 @@ pub(crate) fn pod(facts: &mut Facts) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// All sysctls of the network.
-fn net(path: &Path, facts: &mut Facts) -> Result<()> {
-    let folder = Dir::open(path, OPEN, Mode::empty());
-    let folder = folder.map_err(|errno| Error::read(path, errno.into()))?;
-    Walk { buffer: vec![0; 4096], facts }.below(folder, path, "pod.sysctl.net")
 }
 
 /// A walk through hundreds of small files. Each is opened from the folder that it lies in, and

@@ -97,9 +97,9 @@ mod tests {
     use super::*;
 
     const MANIFEST: &str = r#"{
-        "format": 3,
+        "format": 4,
         "origin": {"kernel": "6.12\u001b[2J", "arch": "x86_64", "criu": "4.1.1"},
-        "pod": {"name": "p", "hostname": "p", "link": null, "shm_mib": 1, "containers": []},
+        "pod": {"name": "p", "hostname": "p", "link": null, "share": ["net", "ipc", "uts"], "shm_mib": 1, "containers": []},
         "containers": [],
         "bound": ["tcp 10.88.0.2:6379"],
         "members": {"shm.tar": {"bytes": 1024, "xxh64": "00000000000000ff"}}

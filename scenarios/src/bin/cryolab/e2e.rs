@@ -18,7 +18,6 @@ use tokio::sync::{mpsc, oneshot};
 use vm::accel::{Choice, Trial};
 use vm::lab::Lab;
 use vm::{Machine, Node, Notice, Qemu, Templates};
-use vm_images::WorkloadImage;
 
 use crate::arguments::{E2e, Stand};
 use crate::detach::{self, Handle};
@@ -28,7 +27,7 @@ use crate::lab::supervisor::Standing;
 use crate::news::News;
 use crate::selection::{Selection, select};
 use crate::status::Exit;
-use crate::supply::{Built, Catalogue, failed, image_of};
+use crate::supply::{Built, Catalogue, RootImages, failed, images_of};
 use crate::{places, print, rerun};
 
 /// Runs what was asked for and returns the exit code.
@@ -49,7 +48,7 @@ fn play(wanted: &E2e, later: Option<(Handle, Claim)>) -> Result<u8, Exit> {
     let mut catalogue = Catalogue::open()?;
     let selection = select(wanted, &mut catalogue)?;
     let images = selection.workloads.iter();
-    let images = images.map(|(name, it)| Ok((name.clone(), image_of(&it.workload)?)));
+    let images = images.map(|(name, it)| Ok((name.clone(), images_of(&it.workload)?)));
     let images = images.collect::<Result<BTreeMap<_, _>, Exit>>()?;
     let folder = Folder::make(wanted.out.as_deref())?;
     let sink = Sink::create(&folder.path, Progress::on_stderr()).map_err(Exit::lab)?;
@@ -72,7 +71,7 @@ fn play(wanted: &E2e, later: Option<(Handle, Claim)>) -> Result<u8, Exit> {
 struct Run<'a> {
     wanted: &'a E2e,
     selection: Selection,
-    images: BTreeMap<String, WorkloadImage>,
+    images: BTreeMap<String, RootImages>,
     catalogue: Arc<Catalogue>,
     expectations: Rc<Expectations>,
     folder: Folder,

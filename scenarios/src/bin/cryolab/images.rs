@@ -15,7 +15,7 @@ use vm_images::{Bars, Cache, Images, Pruned};
 use crate::arguments::{ImageKind, ImagesBuild, ImagesCommand};
 use crate::selection::workloads;
 use crate::status::Exit;
-use crate::supply::{Catalogue, failed, image_of};
+use crate::supply::{Catalogue, failed, images_of};
 use crate::{places, print};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -46,7 +46,7 @@ fn build(wanted: &ImagesBuild) -> Result<(), Exit> {
     let mut catalogue = Catalogue::open()?;
     let mut images = BTreeMap::new();
     for (name, chosen) in &workloads(&names)? {
-        images.insert(name.clone(), image_of(&chosen.workload)?);
+        images.insert(name.clone(), images_of(&chosen.workload)?);
     }
     let (kernels, crius) = catalogue.look_up(&kernels, wanted.modules.as_deref(), &crius)?;
     let axes = Axes {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use runner::cell::{Cell, Pick};
 use runner::stage::Supply;
-use runner::workload::{Root, Workload};
+use runner::workload::{Container, Root, Workload};
 use vm::{Disk, Machine};
 use vm_images::host::{self, Purpose};
 use vm_images::{
@@ -34,8 +34,11 @@ pub(crate) struct Built {
     rootfs: PathBuf,
     kernels: BTreeMap<String, (KernelImage, PathBuf)>,
     crius: BTreeMap<String, CriuImage>,
-    workloads: BTreeMap<String, PathBuf>,
+    workloads: BTreeMap<String, Vec<(String, PathBuf)>>,
 }
+
+/// Images of a workload's containers, each with the serial of its disk.
+pub(crate) type RootImages = Vec<(String, WorkloadImage)>;
 
 impl Catalogue {
     /// Opens the cache of images.
@@ -110,12 +113,13 @@ impl Catalogue {
     pub(crate) fn build(
         &self,
         cells: &[Cell],
-        workloads: &BTreeMap<String, WorkloadImage>,
+        workloads: &BTreeMap<String, RootImages>,
         progress: Arc<dyn Progress>,
     ) -> Result<Built, vm_images::Error> {
         let images = Images::new(self.cache.clone(), progress);
         let mut wants = vec![Want::Rootfs];
-        wants.extend(workloads.values().cloned().map(Want::Workload));
+        let roots = workloads.values().flatten().map(|(_, image)| Want::Workload(image.clone()));
+        wants.extend(roots);
         wants.extend(self.kernels_of(cells).map(|(_, kernel)| Want::Kernel(kernel.clone())));
         wants.extend(self.crius_of(cells).map(|(_, criu)| Want::Criu(criu.clone())));
         images.ensure_all(&wants)?;
@@ -126,7 +130,7 @@ impl Catalogue {
     fn found(
         &self,
         cells: &[Cell],
-        workloads: &BTreeMap<String, WorkloadImage>,
+        workloads: &BTreeMap<String, RootImages>,
         making: &Images,
     ) -> Result<Built, vm_images::Error> {
         let images = Images::new(self.cache.clone(), Arc::new(Silent));
@@ -144,8 +148,12 @@ impl Catalogue {
         for (selector, criu) in self.crius_of(cells) {
             built.crius.insert(selector.clone(), images.ensure_criu(criu)?);
         }
-        for (name, image) in workloads {
-            built.workloads.insert(name.clone(), images.ensure_workload(image)?);
+        for (name, roots) in workloads {
+            let root = |(disk, image): &(String, WorkloadImage)| {
+                Ok((disk.clone(), images.ensure_workload(image)?))
+            };
+            let roots = roots.iter().map(root).collect::<Result<_, vm_images::Error>>()?;
+            built.workloads.insert(name.clone(), roots);
         }
         Ok(built)
     }
@@ -179,8 +187,11 @@ impl Built {
         let kernels = self.kernels.iter();
         let kernels = kernels.map(|(name, (it, _))| (format!("kernel {name}"), &*it.image));
         let crius = self.crius.iter().map(|(name, it)| (format!("criu {name}"), &*it.disk));
-        let workloads = self.workloads.iter();
-        let workloads = workloads.map(|(name, path)| (format!("workload {name}"), &**path));
+        let workloads = self.workloads.iter().flat_map(|(name, roots)| {
+            let further = |disk: &str| disk.strip_prefix("workload").unwrap_or(disk).to_owned();
+            let root = move |disk: &str| format!("workload {name}{}", further(disk));
+            roots.iter().map(move |(disk, path)| (root(disk), &**path))
+        });
         node.into_iter().chain(kernels).chain(crius).chain(workloads)
     }
 
@@ -192,9 +203,9 @@ impl Built {
         accel: vm::Accel,
     ) -> anyhow::Result<Machine> {
         let missing = || format!("the images of {} were not built", cell.name);
-        let workload = self.workloads.get(&cell.workload).with_context(missing)?;
+        let roots = self.workloads.get(&cell.workload).with_context(missing)?;
         let mut machine = self.bare(&cell.kernel.selector, &cell.criu.selector, qemu, accel)?;
-        machine.disks.push(Disk::read_only("workload", workload));
+        machine.disks.extend(roots.iter().map(|(serial, path)| Disk::read_only(serial, path)));
         Ok(machine)
     }
 
@@ -230,9 +241,14 @@ impl Supply for Catalogue {
     }
 }
 
-/// What a workload's root is made of, in the words of `vm-images`.
-pub(crate) fn image_of(workload: &Workload) -> Result<WorkloadImage, Exit> {
-    Ok(match &workload.root {
+/// What the roots of a workload's containers are made of, in the words of `vm-images`.
+pub(crate) fn images_of(workload: &Workload) -> Result<RootImages, Exit> {
+    let of = |container: &Container| Ok((container.disk(), image_of(workload, &container.root)?));
+    workload.containers.iter().map(of).collect()
+}
+
+fn image_of(workload: &Workload, root: &Root) -> Result<WorkloadImage, Exit> {
+    Ok(match root {
         Root::Binary(path) => {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             WorkloadImage::Binary { name, path: path.clone() }

@@ -24,9 +24,9 @@ fn read(text: &str) -> Result<Workload, String> {
 #[test]
 fn the_shortest_file_is_a_workload_by_defaults() {
     let workload = read(SLEEPER).expect("right");
-    assert_eq!(workload.ready, Ready::Line("ready".to_owned()));
-    assert_eq!(workload.proof, Proof::None);
-    assert_eq!(workload.criu, CriuOptions::default());
+    assert_eq!(workload.main().ready, Ready::Line("ready".to_owned()));
+    assert_eq!(workload.main().proof, Proof::None);
+    assert_eq!(workload.main().criu, CriuOptions::default());
     let pod = workload.pod();
     assert_eq!(pod.containers[0].command, ["/sleeper"]);
     assert_eq!((pod.containers[0].uid, pod.containers[0].stdio), (0, Stdio::Pipe));
@@ -57,10 +57,12 @@ fn everything_that_a_file_may_say_arrives_in_the_pod() {
     "#;
     let workload = read(text).expect("right");
     let suite = Some("bookworm".to_owned());
-    let Root::Packages { suite: found, names, files } = &workload.root else { panic!("packages") };
+    let Root::Packages { suite: found, names, files } = &workload.main().root else {
+        panic!("packages")
+    };
     assert_eq!((found, names), (&suite, &vec!["redis-server".to_owned()]));
     assert!(files["/srv/redis.conf"].ends_with("client"));
-    assert_eq!(workload.proof, Proof::Check(vec!["/bin/true".to_owned()]));
+    assert_eq!(workload.main().proof, Proof::Check(vec!["/bin/true".to_owned()]));
     assert!(workload.needs.kernel.as_ref().is_some_and(|kernels| !kernels.contain("5.10.2")));
     assert!(workload.client.is_some());
     assert_eq!(workload.forensic.texts, ["a text"]);
@@ -71,6 +73,61 @@ fn everything_that_a_file_may_say_arrives_in_the_pod() {
     assert_eq!(container.rlimits["memlock"], (u64::MAX, u64::MAX));
     assert_eq!(container.tmpfs["/data"], 16);
     assert!(!container.criu.tcp_established && container.criu.file_locks);
+}
+
+const BESIDE: &str = r#"[[containers]]
+name = "beside"
+binary = "client"
+command = ["/client"]
+memory_mib = 32
+ready = { line = "ready" }
+self = true
+"#;
+
+#[test]
+fn further_containers_have_the_same_keys_and_share_what_is_said() {
+    let text = SLEEPER.replace("[ready]", "share = [\"net\", \"pid\"]\n[ready]") + BESIDE;
+    let workload = read(&text).expect("right");
+    let pod = workload.pod();
+    assert_eq!(pod.share, [Namespace::Net, Namespace::Pid].into());
+    let names: Vec<&str> = pod.containers.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["main", "beside"]);
+    assert_ne!(pod.containers[0].image, pod.containers[1].image);
+    assert_eq!(pod.containers[1].memory_mib, Some(32));
+    assert_eq!(workload.containers[1].proof, Proof::OnSigterm);
+}
+
+#[test]
+fn without_a_shared_network_there_is_no_link() {
+    let text = SLEEPER.replace("[ready]", "share = []\n[ready]");
+    assert_eq!(read(&text).expect("right").pod().link, None);
+}
+
+#[rstest]
+#[case::of_the_pod("self = true", "needs = {}", "workload.toml:7: `needs` is of the whole pod")]
+#[case::name("\"beside\"", "\"main\"", "workload.toml:8: `name` is \"main\", as of another")]
+#[case::missing("ready = { line = \"ready\" }", "", "missing field `ready`")]
+#[case::program("\"client\"", "\"gone\"", "workload.toml:9: `binary`: there is no file gone")]
+fn what_is_wrong_in_a_further_container_is_told(
+    #[case] right: &str,
+    #[case] wrong: &str,
+    #[case] expected: &str,
+) {
+    let text = format!("{SLEEPER}{}", BESIDE.replace(right, wrong));
+    let error = read(&text).expect_err("wrong");
+    assert!(error.contains(expected), "{error}");
+}
+
+#[rstest]
+#[case::user("user", "\"user\": CRIU cannot restore into a user namespace")]
+#[case::unknown("mnt", "\"mnt\": share some of")]
+fn what_cannot_be_shared_is_told(#[case] kind: &str, #[case] expected: &str) {
+    let text = SLEEPER.replace("[ready]", &format!("share = [\"{kind}\"]\n[ready]"));
+    let error = read(&text).expect_err("wrong");
+    assert!(
+        error.starts_with("workload.toml:5: `share` has") && error.contains(expected),
+        "{error}"
+    );
 }
 
 #[rstest]
@@ -117,7 +174,7 @@ fn an_error_names_file_line_and_field(
 
 #[test]
 fn what_cannot_be_done_yet_is_no_error_but_named() {
-    let text = SLEEPER.replacen("[ready]", "stdio = \"pty\"\nshare = [\"net\"]\n[ready]", 1);
+    let text = SLEEPER.replacen("[ready]", "stdio = \"pty\"\ndevices = [1]\n[ready]", 1);
     let not_yet = read(&text).expect("right").not_yet;
-    assert_eq!(not_yet, ["a terminal (`stdio = \"pty\"`)", "a pod of several containers"]);
+    assert_eq!(not_yet, ["`devices`", "a terminal (`stdio = \"pty\"`)"]);
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use vm_images::{CriuListing, Images, KernelListing, RootfsListing, Suite, WorkloadImage};
 
 use crate::status::Exit;
-use crate::supply::{failed, image_of};
+use crate::supply::{failed, images_of};
 use crate::{places, print};
 
 /// What `images list` says.
@@ -39,14 +39,16 @@ fn roots(images: &Images) -> Result<Vec<RootfsListing>, Exit> {
     let mut roots = vec![images.node_root().map_err(failed)?];
     for name in places::workloads().names() {
         let loaded = places::workloads().named(&name);
-        let image = loaded.map_err(Exit::usage).and_then(|workload| image_of(&workload));
-        match image {
-            Ok(WorkloadImage::Packages { suite, packages, files }) => {
+        let of_it = loaded.map_err(Exit::usage).and_then(|workload| images_of(&workload));
+        let of_it = of_it.unwrap_or_else(|Exit { error, .. }| {
+            eprintln!("  left out: {error:#}");
+            Vec::new()
+        });
+        for (_, image) in of_it {
+            if let WorkloadImage::Packages { suite, packages, files } = image {
                 let root = images.workload_root(&name, suite, &packages, &files);
                 roots.push(root.map_err(failed)?);
             }
-            Ok(_) => {}
-            Err(Exit { error, .. }) => eprintln!("  left out: {error:#}"),
         }
     }
     Ok(roots)

@@ -15,7 +15,7 @@ use vm_images::{Bars, Progress as _};
 use crate::arguments::Mutants;
 use crate::selection::{self, Chosen};
 use crate::status::Exit;
-use crate::supply::{Catalogue, failed, image_of};
+use crate::supply::{Catalogue, failed, images_of};
 
 /// What the user selected, looked up before anything is built.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Bed {
     pub(super) async fn make(wanted: &Mutants, prepared: Prepared) -> Result<Bed, Exit> {
         let Prepared { catalogue, cells, workloads } = prepared;
         let images = workloads.iter();
-        let images = images.map(|(name, it)| Ok((name.clone(), image_of(&it.workload)?)));
+        let images = images.map(|(name, it)| Ok((name.clone(), images_of(&it.workload)?)));
         let images = images.collect::<Result<BTreeMap<_, _>, Exit>>()?;
         let bars = Arc::new(Bars::default());
         let built = catalogue.build(&cells, &images, bars.clone()).map_err(failed)?;

@@ -83,16 +83,16 @@ impl Scene {
 
 /// Starts the pod, waits until it is ready, and lets its client fill it.
 async fn start(play: &Play, guest: &Guest) -> anyhow::Result<()> {
-    let spec = play.workload.pod();
-    let main = spec.containers.first().context("the pod has no container")?.name.clone();
-    guest.request(Request::Start { pod: spec }, REQUEST).await?;
-    let request = Request::AwaitReady {
-        pod: play.workload.name.clone(),
-        container: main,
-        ready: play.workload.ready.clone(),
-        deadline_ms: millis(READY),
-    };
-    guest.request(request, READY + GRACE).await?;
+    guest.request(Request::Start { pod: play.workload.pod() }, REQUEST).await?;
+    for container in &play.workload.containers {
+        let request = Request::AwaitReady {
+            pod: play.workload.name.clone(),
+            container: container.name.clone(),
+            ready: container.ready.clone(),
+            deadline_ms: millis(READY),
+        };
+        guest.request(request, READY + GRACE).await?;
+    }
     match &play.workload.client {
         Some(client) => fill(guest, client).await,
         None => Ok(()),
