@@ -15,6 +15,7 @@ use crate::{DATA_MIB, judge};
 pub const FORENSIC: Scenario = Scenario {
     name: "forensic",
     summary: "checkpoint a pod that runs on, analyse copies on another node",
+    has_target: false,
     activities: &[],
     variants: &[SANDBOX],
 };

@@ -11,6 +11,7 @@ use crate::{DATA_MIB, judge};
 pub const IN_PLACE: Scenario = Scenario {
     name: "in-place",
     summary: "checkpoint, then restore on the same boot",
+    has_target: false,
     activities: &[Activity::Checkpoint, Activity::Restore],
     variants: &[ONCE, WIRE_CUT],
 };

@@ -12,6 +12,7 @@ use crate::{DATA_MIB, judge};
 pub const MIGRATION: Scenario = Scenario {
     name: "migration",
     summary: "checkpoint on one node, restore on another",
+    has_target: true,
     activities: &[Activity::Checkpoint, Activity::Give, Activity::Take, Activity::Restore],
     variants: &[STOP_COPY],
 };
@@ -31,6 +32,7 @@ async fn stop_copy(stage: &mut Stage) -> Result<(), Stop> {
     let is_observed = stage.workload().observer.is_some();
     stage.node(SOURCE, DATA_MIB)?;
     stage.node(TARGET, DATA_MIB)?;
+    stage.target(TARGET)?;
     stage.wire(SOURCE, TARGET)?;
     if is_observed {
         stage.node(CLIENT, DATA_MIB)?;

@@ -13,6 +13,7 @@ use crate::DATA_MIB;
 pub const QUICK_START: Scenario = Scenario {
     name: "quick-start",
     summary: "copies of a pod start from one checkpoint of it",
+    has_target: false,
     activities: &[],
     variants: &[COPIES],
 };

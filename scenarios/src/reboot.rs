@@ -13,6 +13,7 @@ use crate::{DATA_MIB, judge};
 pub const REBOOT: Scenario = Scenario {
     name: "reboot",
     summary: "checkpoint, reboot the node, restore",
+    has_target: true,
     activities: &[Activity::Checkpoint, Activity::Restore],
     variants: &[ORDERLY, POWER_CUT],
 };
@@ -40,6 +41,7 @@ async fn orderly(stage: &mut Stage) -> Result<(), Stop> {
     stage.checkpoint(NODE).await?;
     stage.shut_down(NODE, Shutdown::Reboot).await?;
 
+    stage.target(NODE)?;
     stage.boot(NODE).await?;
     stage.restore(NODE).await?;
     judge(stage, NODE).await
@@ -52,6 +54,7 @@ async fn power_cut(stage: &mut Stage) -> Result<(), Stop> {
     stage.checkpoint(NODE).await?;
     stage.cut_power(NODE).await?;
 
+    stage.target(NODE)?;
     stage.boot(NODE).await?;
     stage.restore(NODE).await?;
     judge(stage, NODE).await

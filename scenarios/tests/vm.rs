@@ -48,6 +48,18 @@ fn counter_and_redis_come_back_from_a_reboot() {
 
 #[test]
 #[ignore = "boots a VM: cargo xtask test runs it"]
+fn a_pod_comes_back_on_another_kernel() {
+    let kernels = ["--kernel", "bookworm", "--target-kernel", "trixie"];
+    let run = Run::of(&[&["--scenario", "reboot", "--workload", "counter"], &kernels[..]].concat());
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let cell = run.cell();
+    assert_eq!(unknown_differences(cell), [""; 0], "{}", cell["reason"]);
+    let nodes = cell["evidence"]["nodes"].as_array().expect("boots");
+    assert_ne!(nodes[0]["kernel_release"], nodes[1]["kernel_release"]);
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
 fn redis_moves_to_another_node_and_its_connection_goes_on() {
     let run = Run::of(&["--scenario", "migration", "--workload", "redis"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);

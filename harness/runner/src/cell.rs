@@ -20,6 +20,15 @@ pub struct Pick {
     pub source: String,
 }
 
+/// What the node runs to which a pod goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The kernel.
+    pub kernel: Pick,
+    /// The CRIU.
+    pub criu: Pick,
+}
+
 /// One point of kernel x CRIU x runtime x scenario x workload x repeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
@@ -31,6 +40,9 @@ pub struct Cell {
     pub kernel: Pick,
     /// The CRIU.
     pub criu: Pick,
+    /// What the node runs to which the pod goes, where that is something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// The runtime.
     pub runtime: String,
     /// The scenario, with its variant where that is not the default.
@@ -54,7 +66,9 @@ impl Cell {
     pub fn beginning(&self) -> impl Ord + use<> {
         let axes = [&self.kernel.selector, &self.criu.selector, &self.runtime, &self.scenario];
         let group = (self.repeat.max(1) - 1) / FROM_ONE_START;
-        (axes.map(Clone::clone), self.workload.clone(), group)
+        let target = self.target.as_ref();
+        let target = target.map(|it| [&it.kernel, &it.criu].map(|pick| pick.selector.clone()));
+        (axes.map(Clone::clone), target, self.workload.clone(), group)
     }
 }
 
@@ -65,6 +79,10 @@ pub struct Axes {
     pub kernels: Vec<Pick>,
     /// CRIUs.
     pub crius: Vec<Pick>,
+    /// Kernels of the node to which the pod goes; none: the same.
+    pub target_kernels: Vec<Pick>,
+    /// CRIUs of that node; none: the same.
+    pub target_crius: Vec<Pick>,
     /// Runtimes.
     pub runtimes: Vec<String>,
     /// Scenarios.
@@ -99,6 +117,7 @@ impl Axes {
                             name: String::new(),
                             kernel: kernel.clone(),
                             criu: criu.clone(),
+                            target: None,
                             runtime: runtime.clone(),
                             scenario: scenario.clone(),
                             workload: workload.clone(),
@@ -107,7 +126,9 @@ impl Axes {
                             options: self.options.clone(),
                             crash: None,
                         };
-                        cells.extend(self.with_crashes(cell));
+                        let to = self.targets(kernel, criu);
+                        let cells_of = to.into_iter().map(|to| Cell { target: to, ..cell.clone() });
+                        cells.extend(cells_of.flat_map(|cell| self.with_crashes(cell)));
                     }
                 }
             }
@@ -117,6 +138,22 @@ impl Axes {
         }
         name(&mut cells, self.repeat > 1);
         cells
+    }
+
+    /// What the pod may go to from this kernel and CRIU.
+    fn targets(&self, kernel: &Pick, criu: &Pick) -> Vec<Option<Target>> {
+        if self.target_kernels.is_empty() && self.target_crius.is_empty() {
+            return vec![None];
+        }
+        let or = |given: &[Pick], same: &Pick| match given {
+            [] => vec![same.clone()],
+            given => given.to_vec(),
+        };
+        let (kernels, crius) = (or(&self.target_kernels, kernel), or(&self.target_crius, criu));
+        let targets = pairs(&kernels, &crius);
+        targets
+            .map(|(kernel, criu)| Some(Target { kernel: kernel.clone(), criu: criu.clone() }))
+            .collect()
     }
 
     /// The cell, or one for each fault that strikes in its scenario.
@@ -144,6 +181,9 @@ fn name(cells: &mut [Cell], repeated: bool) {
             "{}-{}-{}-criu-{}",
             cell.scenario, cell.workload, cell.kernel.version, cell.criu.version
         );
+        if let Some(target) = &cell.target {
+            name = format!("{name}-to-{}-criu-{}", target.kernel.version, target.criu.version);
+        }
         if cell.runtime != "cryolab" {
             name = format!("{name}-{}", cell.runtime);
         }

@@ -77,6 +77,8 @@ pub struct KnownCell {
 pub struct Place {
     /// Versions of the kernel.
     pub kernel: Option<Versions>,
+    /// Versions of the kernel to which the pod goes.
+    pub target_kernel: Option<Versions>,
     /// Versions of CRIU.
     pub criu: Option<Versions>,
     /// A glob over scenarios.
@@ -101,6 +103,8 @@ pub enum When {
 pub struct Subject<'a> {
     /// Version of the kernel.
     pub kernel: &'a str,
+    /// Version of the kernel to which the pod goes: the same, or another one.
+    pub target_kernel: &'a str,
     /// Version of CRIU.
     pub criu: &'a str,
     /// Name of the scenario.
@@ -226,8 +230,12 @@ impl Place {
         let fits = |pattern: &Option<String>, name| {
             pattern.as_ref().is_none_or(|pattern| names::fits(pattern, name))
         };
-        self.kernel.as_ref().is_none_or(|kernels| kernels.contain(subject.kernel))
-            && self.criu.as_ref().is_none_or(|crius| crius.contain(subject.criu))
+        let contain = |range: &Option<Versions>, version| {
+            range.as_ref().is_none_or(|range| range.contain(version))
+        };
+        contain(&self.kernel, subject.kernel)
+            && contain(&self.target_kernel, subject.target_kernel)
+            && contain(&self.criu, subject.criu)
             && fits(&self.scenario, subject.scenario)
             && fits(&self.workload, subject.workload)
     }
@@ -289,7 +297,13 @@ mod tests {
     "#;
 
     fn subject(kernel: &'static str) -> Subject<'static> {
-        Subject { kernel, criu: "4.1.1", scenario: "reboot", workload: "redis" }
+        Subject {
+            kernel,
+            target_kernel: kernel,
+            criu: "4.1.1",
+            scenario: "reboot",
+            workload: "redis",
+        }
     }
 
     fn differs(fact: &str, before: &str) -> Difference {

@@ -22,6 +22,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// What happens, in a line.
     pub summary: &'static str,
+    /// Whether the pod goes to a node that may run another kernel and CRIU.
+    pub has_target: bool,
     /// Operations of the engine in it at whose steps faults can strike.
     pub activities: &'static [Activity],
     /// Its variants; the first is the one that the plain name means.
@@ -54,6 +56,8 @@ pub struct Selected {
     pub name: String,
     /// Whether it is nothing for a workload without an observer.
     pub observed: bool,
+    /// Whether the pod goes to a node that may run another kernel and CRIU.
+    pub has_target: bool,
     /// Operations at whose steps faults can strike.
     pub activities: &'static [Activity],
     /// What happens.
@@ -73,8 +77,9 @@ pub fn select(all: &[Scenario], pattern: &str) -> Result<Vec<Selected>, Unknown>
             let name = if index == 0 { scenario.name.to_owned() } else { path.clone() };
             if names::fits(pattern, &name) || names::fits(pattern, &path) {
                 let Variant { observed, story, .. } = *variant;
-                let activities = scenario.activities;
-                selected.push(Selected { name: name.clone(), observed, activities, story });
+                let Scenario { activities, has_target, .. } = *scenario;
+                let name = name.clone();
+                selected.push(Selected { name, observed, has_target, activities, story });
             }
             known.push(name);
         }
@@ -100,8 +105,20 @@ mod tests {
     const POWER_CUT: Variant =
         Variant { name: "power-cut", summary: "", observed: false, story: nothing };
     const ALL: [Scenario; 2] = [
-        Scenario { name: "reboot", summary: "", activities: &[], variants: &[ORDERLY, POWER_CUT] },
-        Scenario { name: "migration", summary: "", activities: &[], variants: &[ORDERLY] },
+        Scenario {
+            name: "reboot",
+            summary: "",
+            has_target: false,
+            activities: &[],
+            variants: &[ORDERLY, POWER_CUT],
+        },
+        Scenario {
+            name: "migration",
+            summary: "",
+            has_target: false,
+            activities: &[],
+            variants: &[ORDERLY],
+        },
     ];
 
     #[rstest]

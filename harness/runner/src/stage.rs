@@ -121,6 +121,8 @@ pub struct Setting {
     pub workload: Rc<Workload>,
     /// Its machine, with the disks that nobody writes.
     pub machine: Machine,
+    /// The machine to which the pod goes, where that is another one.
+    pub target: Option<Machine>,
     /// What nodes are forked from.
     pub templates: Templates,
     /// Makes the disks that are written to.

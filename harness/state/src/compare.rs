@@ -7,7 +7,9 @@ mod memory;
 mod page;
 mod renaming;
 
-use model::{Capture, Memory};
+use model::Capture;
+
+use crate::kernel::Replaced;
 
 pub use self::causes::{Told, causes, causes_among};
 pub use self::page::{DifferingPage, Page};
@@ -89,12 +91,13 @@ impl Comparison {
 pub fn compare(before: &Capture, after: &Capture, passed_ns: u64) -> Comparison {
     Comparison {
         kernel: facts::compare(before, after, passed_ns),
-        memory: compare_memory(&before.memory, &after.memory),
+        memory: compare_memory(before, after),
     }
 }
 
 /// Compares the memory of two captures alone.
 #[must_use]
-pub fn compare_memory(before: &Memory, after: &Memory) -> MemoryLevel {
-    memory::compare(before, after)
+pub fn compare_memory(before: &Capture, after: &Capture) -> MemoryLevel {
+    let replaced = Replaced::between(before, after);
+    memory::compare(&before.memory, &after.memory, &replaced)
 }

@@ -25,6 +25,7 @@ use model::{Capture, Value};
 use crate::capture::SCHEMA;
 use crate::compare::{Difference, facts};
 use crate::error::Result;
+use crate::kernel::{self, KERNEL};
 
 pub(crate) use self::page::{Dumped, Pages, Why};
 
@@ -43,7 +44,7 @@ pub struct ImagesLevel {
 }
 
 /// What the images of a pod's containers say, by the containers in order, each with the folder of
-/// its images.
+/// its images; on the node that has made them.
 ///
 /// # Errors
 /// When a folder or a file cannot be read. What cannot be *understood* is a fact.
@@ -53,6 +54,7 @@ pub fn read(containers: &[(String, PathBuf)], schema: &Schema) -> Result<Capture
         let container = (index > 0).then_some(container.as_str());
         folder::read(container, folder, schema, &mut capture.facts)?;
     }
+    capture.facts.insert(KERNEL.to_owned(), Value::Moment(kernel::running()?));
     Ok(capture)
 }
 

@@ -11,6 +11,7 @@ mod error;
 mod facts;
 pub mod images;
 mod inode;
+mod kernel;
 mod memory;
 mod netlink;
 mod observed;

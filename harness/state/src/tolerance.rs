@@ -2,6 +2,7 @@
 //! lost is no tolerance.
 
 mod images;
+mod kernels;
 mod registers;
 
 use model::{Capture, Value};
@@ -125,7 +126,7 @@ pub const DROPPABLE: &str = "MAP_DROPPABLE memory (the C library's getrandom sta
 
 /// All tolerances: of what the kernel shows, and of what images show.
 pub fn all() -> impl Iterator<Item = &'static Tolerance> {
-    TOLERANCES.iter().chain(images::TOLERANCES)
+    TOLERANCES.iter().chain(images::TOLERANCES).chain(kernels::TOLERANCES)
 }
 
 /// The tolerance that permits a difference, if there is one.

@@ -185,3 +185,60 @@ fn a_call_may_have_other_signals_blocked(
     let before = [(mask, exact("0000000000000000")), (back, exact("0000000000010000"))];
     assert_eq!(judged(&before, &[(mask, exact(blocked)), (back, exact(lasting))]), expected);
 }
+
+/// A capture of this kernel.
+fn on(release: &str, facts: &[(&str, Value)]) -> Capture {
+    let kernel = ("node.kernel.release", Value::Moment(release.to_owned()));
+    capture(&[facts, &[kernel]].concat())
+}
+
+/// Differences, and what could not be shown, from one kernel to another.
+fn between(one: &Capture, other: &Capture) -> (Vec<String>, usize) {
+    let level = state::compare(one, other, 0).kernel;
+    let facts = level.differences.into_iter().map(|difference| difference.fact).collect();
+    (facts, level.not_offered.len())
+}
+
+#[rstest]
+#[case::a_sysctl("pod.sysctl.net.ipv4.new_one", 0, 1)]
+#[case::newer_than_that_kernel("task.1.fd.3.eventfd-semaphore", 0, 1)]
+#[case::what_both_show("task.1.stat.nice", 1, 0)]
+fn what_another_kernel_does_not_show_is_not_lost(
+    #[case] fact: &str,
+    #[case] lost: usize,
+    #[case] not_offered: usize,
+) {
+    let facts = [(fact, exact("0"))];
+    let (differences, untold) = between(&on("6.12.117", &facts), &on("6.1.176", &[]));
+    assert_eq!((differences.len(), untold), (lost, not_offered), "{differences:?}");
+    let (differences, untold) = between(&on("6.12.117", &facts), &on("6.12.117", &[]));
+    assert_eq!((differences.len(), untold), (1, 0), "on the same kernel it is lost");
+}
+
+#[test]
+fn a_kernel_brings_a_vdso_of_its_own_and_nothing_else() {
+    let range = |text: &str, name: &str| {
+        [
+            (format!("task.1.map.{text}.pathname"), exact(name)),
+            (format!("task.1.map.{text}.perms"), exact("r-xp")),
+        ]
+    };
+    let facts = |ranges: &[[(String, Value); 2]], size: &str| {
+        let size = ("task.1.status.vmsize".to_owned(), exact(size));
+        ranges.concat().into_iter().chain([size]).collect::<Vec<_>>()
+    };
+    let kept = range("7000-9000", "[vdso]");
+    let was = facts(std::slice::from_ref(&kept), "100 kB");
+    let is = |name, size| facts(&[range("7000-9000", ""), range("1000-3000", name)], size);
+    let judged = |release: &str, is: Vec<(String, Value)>| {
+        fn named(facts: &[(String, Value)]) -> Vec<(&str, Value)> {
+            facts.iter().map(|(name, value)| (name.as_str(), value.clone())).collect()
+        }
+        between(&on("6.12.117", &named(&was)), &on(release, &named(&is))).0
+    };
+    assert_eq!(judged("6.1.176", is("[vdso]", "108 kB")), [""; 0]);
+    assert_eq!(judged("6.1.176", is("[vdso]", "112 kB")), ["task.1.status.vmsize"]);
+    let other = judged("6.1.176", is("/lib/x", "100 kB"));
+    assert_eq!(other, ["task.1.map.1000-3000.pathname", "task.1.map.1000-3000.perms"]);
+    assert!(!judged("6.12.117", is("[vdso]", "108 kB")).is_empty(), "on the same kernel");
+}

@@ -74,7 +74,7 @@ fn section(page: &mut String, losses: &[Loss]) {
             loss.fact,
             value(loss.before.as_deref(), "any"),
             value(loss.after.as_deref(), "another"),
-            versions(loss.place.kernel.as_ref()),
+            kernels(&loss.place),
             versions(loss.place.criu.as_ref()),
             happens(loss.when)
         );
@@ -93,7 +93,7 @@ fn section(page: &mut String, losses: &[Loss]) {
 fn failure(page: &mut String, cell: &KnownCell) {
     let _ = writeln!(page, "\n## {}\n", capital(&cell.reason));
     let _ = writeln!(page, "- {} with `{}`", capital(cell.outcome.name()), cell.cause);
-    let (kernel, criu) = (versions(cell.place.kernel.as_ref()), versions(cell.place.criu.as_ref()));
+    let (kernel, criu) = (kernels(&cell.place), versions(cell.place.criu.as_ref()));
     let _ = writeln!(page, "- Kernel {kernel}, CRIU {criu}, {}", happens(cell.when));
     source(page, cell.link.as_deref());
     reproduction(page, &cell.place, None, None);
@@ -118,7 +118,13 @@ fn reproduction(page: &mut String, place: &Place, shown_by: Option<&str>, fact: 
             let _ = write!(command, " --{option} {selector}");
         }
     }
-    let _ = write!(command, " --scenario {}", name(&place.scenario, "in-place"));
+    let target = place.target_kernel.as_ref();
+    let target = target.and_then(|range| KERNELS.iter().find(|(_, it)| range.contain(it)));
+    if let Some((selector, _)) = target {
+        let _ = write!(command, " --target-kernel {selector}");
+    }
+    let scenario = if target.is_some() { "reboot" } else { "in-place" };
+    let _ = write!(command, " --scenario {}", name(&place.scenario, scenario));
     let _ = write!(
         command,
         " --workload {}",
@@ -136,6 +142,15 @@ fn suite<'a>(known: &[(&'a str, &str)], range: Option<&Versions>) -> Option<&'a 
     let range = range?;
     let at = known.iter().position(|(_, version)| range.contain(version))?;
     (at > 0).then(|| known[at].0)
+}
+
+/// The kernel, and where it counts, the one to which the pod goes.
+fn kernels(place: &Place) -> String {
+    let from = versions(place.kernel.as_ref());
+    match &place.target_kernel {
+        Some(target) => format!("{from} to {target}"),
+        None => from,
+    }
 }
 
 fn versions(range: Option<&Versions>) -> String {

@@ -105,7 +105,9 @@ impl Stage {
             Some((kernel, criu)) => (kernel, criu),
             None => (&cell.kernel.version, &cell.criu.version),
         };
-        Subject { kernel, criu, scenario: &cell.scenario, workload: &cell.workload }
+        let target_kernel = cell.target.as_ref().map_or(kernel, |target| &target.kernel.version);
+        let (scenario, workload) = (&cell.scenario, &cell.workload);
+        Subject { kernel, target_kernel, criu, scenario, workload }
     }
 
     pub(super) fn write_differences(&self) -> Result<(), Stop> {

@@ -33,6 +33,18 @@ impl Stage {
         Ok(lab.data_disk(name.0, disk)?)
     }
 
+    /// From its next start on, this node is the one to which the pod goes: it runs the kernel and the
+    /// CRIU of the target, where the user wants others.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn target(&mut self, name: NodeName) -> Result<(), Stop> {
+        match self.setting.target.clone() {
+            Some(machine) => Ok(self.lab()?.set_machine(name.0, machine)?),
+            None => Ok(()),
+        }
+    }
+
     /// A running node for the first time: forked from a machine that has booted before.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ impl Stage {
     pub(super) async fn pages_after(&mut self, name: NodeName) {
         self.pages.clear();
         let (Some(before), Some(after)) = (&self.before, &self.after) else { return };
-        let chosen = chosen(state::compare_memory(&before.memory, &after.memory).first_pages);
+        let chosen = chosen(state::compare_memory(before, after).first_pages);
         if chosen.is_empty() {
             return;
         }

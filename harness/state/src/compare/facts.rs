@@ -7,8 +7,8 @@ use model::{Capture, Value};
 use super::kinds;
 use super::renaming::Renaming;
 use super::{Difference, KernelLevel};
-use crate::registry;
 use crate::tolerance::{self, Question};
+use crate::{kernel, registry};
 
 /// Clocks are read at slightly different moments of a capture, and timers in ticks.
 const GRANULARITY_NS: u64 = 10_000_000;
@@ -64,15 +64,16 @@ fn cannot_be_shown(
     (before, was): (&Capture, Option<&Value>),
     (after, is): (&Capture, Option<&Value>),
 ) -> Option<String> {
-    let side = match (was, is) {
-        (None, Some(_)) => before,
-        (Some(_), None) => after,
+    let (side, other) = match (was, is) {
+        (None, Some(_)) => (before, after),
+        (Some(_), None) => (after, before),
         _ => return None,
     };
     let within = registry::within_container(name);
     let says =
         |pattern: &str| registry::matches(pattern, name) || registry::matches(pattern, within);
-    side.not_offered.iter().find(|(pattern, _)| says(pattern)).map(|(_, why)| why.clone())
+    let told = side.not_offered.iter().find(|(pattern, _)| says(pattern));
+    told.map(|(_, why)| why.clone()).or_else(|| kernel::cannot_show(name, side, other))
 }
 
 fn differ(

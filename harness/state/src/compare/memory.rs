@@ -1,17 +1,20 @@
 //! Pages, object by object.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use model::{Memory, PageLabel, PageObject, PageRun};
 
 use super::page::{DifferingPage, Page};
 use super::{Difference, MemoryLevel};
+use crate::kernel::{self, Replaced};
 use crate::tolerance;
 
 /// So many runs of differing pages are told one by one.
 const TOLD: usize = 64;
 
-pub(super) fn compare(before: &Memory, after: &Memory) -> MemoryLevel {
+/// Compares memory; of the pages that are `replaced` with the kernel it is told, and no more.
+pub(super) fn compare(before: &Memory, after: &Memory, replaced: &Replaced) -> MemoryLevel {
     let mut level = MemoryLevel::default();
     let page_bytes = u64::from(before.page_bytes.max(after.page_bytes));
     let none = PageObject::default();
@@ -20,9 +23,10 @@ pub(super) fn compare(before: &Memory, after: &Memory) -> MemoryLevel {
     for name in names {
         let was = before.objects.get(name).unwrap_or(&none);
         let is = after.objects.get(name).unwrap_or(&none);
-        for run in differing(was, is, &mut level.pages) {
+        let ranges = replaced.of(name);
+        for run in differing(was, is, ranges, &mut level.pages) {
             let difference = run.told(name, was, is, page_bytes);
-            if run.droppable {
+            if run.rule.is_some() {
                 level.tolerated.push(difference);
                 continue;
             }
@@ -54,7 +58,8 @@ struct DifferingRun {
     count: u64,
     before: Page,
     after: Page,
-    droppable: bool,
+    /// Why it may differ so.
+    rule: Option<&'static str>,
 }
 
 impl DifferingRun {
@@ -64,7 +69,7 @@ impl DifferingRun {
         self.first.saturating_add(self.count) == next.first
             && alike(self.before, next.before)
             && alike(self.after, next.after)
-            && self.droppable == next.droppable
+            && self.rule == next.rule
             && label(labels, self.first) == label(labels, next.first)
     }
 
@@ -101,7 +106,7 @@ impl DifferingRun {
             fact: format!("{object}.{:x}", self.first.saturating_mul(page_bytes)),
             before: format!("{pages} of {name}: {}", self.before.words(self.count)),
             after: self.after.words(self.count),
-            rule: self.droppable.then(|| tolerance::DROPPABLE.to_owned()),
+            rule: self.rule.map(str::to_owned),
         }
     }
 }
@@ -123,7 +128,12 @@ fn label(labels: &[PageLabel], page: u64) -> Option<&PageLabel> {
 }
 
 /// Walks both objects in lockstep. Counts pages that have content on either side.
-fn differing(was: &PageObject, is: &PageObject, pages: &mut u64) -> Vec<DifferingRun> {
+fn differing(
+    was: &PageObject,
+    is: &PageObject,
+    replaced: &[Range<u64>],
+    pages: &mut u64,
+) -> Vec<DifferingRun> {
     let mut runs: Vec<DifferingRun> = Vec::new();
     let (mut a, mut b) = (Cursor::new(&was.runs), Cursor::new(&is.runs));
     while let Some(at) = [a.next_page(), b.next_page()].into_iter().flatten().min() {
@@ -134,8 +144,13 @@ fn differing(was: &PageObject, is: &PageObject, pages: &mut u64) -> Vec<Differin
         }
         if before != after {
             let may_drop = label(&was.labels, at).is_some_and(|label| label.droppable);
-            let droppable = may_drop && after == Page::Zero;
-            let next = DifferingRun { first: at, count, before, after, droppable };
+            let rule = if may_drop && after == Page::Zero {
+                Some(tolerance::DROPPABLE)
+            } else {
+                let is_replaced = replaced.iter().any(|pages| pages.contains(&at));
+                is_replaced.then_some(kernel::REPLACED)
+            };
+            let next = DifferingRun { first: at, count, before, after, rule };
             match runs.last_mut() {
                 Some(last) if last.takes(&next, &was.labels) => {
                     last.count = last.count.saturating_add(count);

@@ -284,6 +284,9 @@ pub(super) const NAMESPACES: &[&[Rule]] = &[
         Identity("ns.time"), "5.6", CHOSEN => "time", "time_for_children";
     ),
     lines!("node.ns.", "/proc/self/ns"; Identity("ns"), "", CHOSEN => "*";),
+    lines!("node.kernel.", "uname(2)";
+        Moment, "", "a pod may go to another kernel: says what that one cannot show" => "release";
+    ),
     lines!("pod.ns.", "the files that pin them"; Identity("ns"), "", CHOSEN => "net", "ipc", "uts", "pid";),
     lines!("task.*.ns.", "/proc/PID/ns";
         Identity("ns"), "", CHOSEN => "ipc", "mnt", "net", "pid", "uts", "user";

@@ -1,10 +1,12 @@
-//! Namespaces as topology: who is in which one, together with the pod's own and the node's.
+//! Namespaces as topology: who is in which one, together with the pod's own and the node's; and the
+//! node's kernel.
 
 use std::os::linux::fs::MetadataExt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::facts::Facts;
+use crate::kernel::{self, KERNEL};
 use crate::pod::{Pod, Task};
 use crate::read;
 
@@ -19,6 +21,7 @@ pub(crate) fn pod(pod: &Pod<'_>, facts: &mut Facts) -> Result<()> {
         let kind = kind.name();
         facts.put(format!("pod.ns.{kind}"), format!("{kind}:[{}]", meta.st_ino()));
     }
+    facts.put(KERNEL, kernel::running()?);
     of_process(Path::new("/proc/self"), "node", facts)
 }
 

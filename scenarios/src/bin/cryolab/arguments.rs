@@ -95,6 +95,12 @@ pub(crate) struct E2e {
     /// binary or to a built tree (with its own image schema)
     #[arg(long, value_delimiter = ',', default_value = "trixie", value_name = "LIST")]
     pub(crate) criu: Vec<String>,
+    /// Kernels of the node to which a pod goes, or that runs after the reboot [default: the same]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub(crate) target_kernel: Vec<String>,
+    /// CRIUs of that node [default: the same]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub(crate) target_criu: Vec<String>,
     /// Runtimes: `cryolab`, the engine itself
     #[arg(long, value_delimiter = ',', default_value = "cryolab", value_name = "LIST")]
     pub(crate) runtime: Vec<String>,

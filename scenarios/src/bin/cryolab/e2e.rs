@@ -196,9 +196,7 @@ impl Run<'_> {
     }
 
     fn play(&self, cell: &Cell, opening: Opening, prepared: &Prepared) -> anyhow::Result<Play> {
-        let mut machine = prepared.built.machine(cell, &prepared.qemu, prepared.choice.accel)?;
-        machine.time = self.wanted.time.setting();
-        let setting = self.setting(cell, opening, machine, prepared)?;
+        let setting = self.setting(cell, opening, prepared)?;
         let unknown = || anyhow!("no story is named {}", cell.scenario);
         let story = *self.selection.stories.get(&cell.scenario).with_context(unknown)?;
         let run = async move {
@@ -216,7 +214,6 @@ impl Run<'_> {
         &self,
         cell: &Cell,
         opening: Opening,
-        machine: Machine,
         prepared: &Prepared,
     ) -> anyhow::Result<Setting> {
         let folder = self.folder.cell(&cell.name)?;
@@ -224,10 +221,15 @@ impl Run<'_> {
         let chosen = chosen.with_context(|| format!("no workload is named {}", cell.workload))?;
         let hooks = &self.selection.hooks;
         rerun::write(&folder, cell, &chosen.selector, &self.settings(), hooks)?;
+        let (qemu, accel, time) =
+            (&prepared.qemu, prepared.choice.accel, self.wanted.time.setting());
+        let machine = prepared.built.machine(cell, qemu, accel)?;
+        let target = prepared.built.target(cell, qemu, accel)?;
         Ok(Setting {
             cell: cell.clone(),
             workload: Rc::clone(&chosen.workload),
-            machine,
+            machine: Machine { time, ..machine },
+            target: target.map(|target| Machine { time, ..target }),
             templates: prepared.templates.clone(),
             supply: Arc::clone(&self.catalogue) as _,
             hooks: Rc::clone(hooks),

@@ -27,6 +27,11 @@ pub(crate) fn write(
     .iter()
     .flat_map(|(option, value)| [(*option).to_owned(), quoted(value)])
     .collect();
+    if let Some(target) = &cell.target {
+        let selectors = [&target.kernel.selector, &target.criu.selector].map(|it| quoted(it));
+        let [kernel, criu] = selectors;
+        words.extend(["--target-kernel".to_owned(), kernel, "--target-criu".to_owned(), criu]);
+    }
     if let Some(crash) = &cell.crash {
         words.extend(["--crash".to_owned(), quoted(&crash.selector())]);
     }

@@ -57,10 +57,15 @@ pub(crate) fn select(wanted: &E2e, catalogue: &mut Catalogue) -> Result<Selectio
     let crashes = crashes(wanted, &stories)?;
     let left_out = left_out(&stories, &workloads, named)?;
     let modules = wanted.modules.as_deref();
+    check_target(wanted, &stories)?;
     let (kernels, crius) = catalogue.look_up(&wanted.kernel, modules, &wanted.criu)?;
+    let (target_kernels, target_crius) =
+        catalogue.look_up(&wanted.target_kernel, modules, &wanted.target_criu)?;
     let axes = Axes {
         kernels,
         crius,
+        target_kernels,
+        target_crius,
         runtimes,
         scenarios: stories.iter().map(|(story, _)| story.name.clone()).collect(),
         workloads: workloads.iter().map(|(name, _)| name.clone()).collect(),
@@ -76,6 +81,20 @@ pub(crate) fn select(wanted: &E2e, catalogue: &mut Catalogue) -> Result<Selectio
         workloads: workloads.into_iter().collect(),
         hooks: hooks.into(),
     })
+}
+
+/// A target is something else only where the pod goes to another node, or comes back on another boot.
+fn check_target(wanted: &E2e, stories: &[(Selected, bool)]) -> Result<(), Exit> {
+    if wanted.target_kernel.is_empty() && wanted.target_criu.is_empty() {
+        return Ok(());
+    }
+    match stories.iter().find(|(story, _)| !story.has_target) {
+        None => Ok(()),
+        Some((story, _)) => Err(Exit::usage(anyhow!(
+            "scenario {} has no target that could run another kernel or CRIU",
+            story.name
+        ))),
+    }
 }
 
 /// The faults of each scenario, where any are wanted.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use runner::cell::{Cell, Pick};
+use runner::cell::{Cell, Pick, Target};
 use runner::stage::Supply;
 use runner::workload::{Container, Root, Workload};
 use vm::{Disk, Machine};
@@ -163,13 +163,21 @@ impl Catalogue {
         &'a self,
         cells: &'a [Cell],
     ) -> impl Iterator<Item = (&'a String, &'a Kernel)> {
-        let wanted = |selector: &String| cells.iter().any(|cell| cell.kernel.selector == *selector);
+        let wanted = |selector: &String| {
+            let target = |cell: &Cell| cell.target.as_ref().map(|it| it.kernel.selector.clone());
+            let has = |cell: &Cell| cell.kernel.selector == *selector;
+            cells.iter().any(|cell| has(cell) || target(cell).as_ref() == Some(selector))
+        };
         self.kernels.iter().filter(move |(selector, _)| wanted(selector))
     }
 
     /// The CRIUs that some cell has.
     fn crius_of<'a>(&'a self, cells: &'a [Cell]) -> impl Iterator<Item = (&'a String, &'a Criu)> {
-        let wanted = |selector: &String| cells.iter().any(|cell| cell.criu.selector == *selector);
+        let wanted = |selector: &String| {
+            let target = |cell: &Cell| cell.target.as_ref().map(|it| it.criu.selector.clone());
+            let has = |cell: &Cell| cell.criu.selector == *selector;
+            cells.iter().any(|cell| has(cell) || target(cell).as_ref() == Some(selector))
+        };
         self.crius.iter().filter(move |(selector, _)| wanted(selector))
     }
 }
@@ -202,9 +210,31 @@ impl Built {
         qemu: &vm::Qemu,
         accel: vm::Accel,
     ) -> anyhow::Result<Machine> {
+        self.machine_with(cell, [&cell.kernel, &cell.criu], qemu, accel)
+    }
+
+    /// The machine to which a cell's pod goes, where that is another one.
+    pub(crate) fn target(
+        &self,
+        cell: &Cell,
+        qemu: &vm::Qemu,
+        accel: vm::Accel,
+    ) -> anyhow::Result<Option<Machine>> {
+        let target = cell.target.as_ref();
+        let machine = |it: &Target| self.machine_with(cell, [&it.kernel, &it.criu], qemu, accel);
+        target.map(machine).transpose()
+    }
+
+    fn machine_with(
+        &self,
+        cell: &Cell,
+        [kernel, criu]: [&Pick; 2],
+        qemu: &vm::Qemu,
+        accel: vm::Accel,
+    ) -> anyhow::Result<Machine> {
         let missing = || format!("the images of {} were not built", cell.name);
         let roots = self.workloads.get(&cell.workload).with_context(missing)?;
-        let mut machine = self.bare(&cell.kernel.selector, &cell.criu.selector, qemu, accel)?;
+        let mut machine = self.bare(&kernel.selector, &criu.selector, qemu, accel)?;
         machine.disks.extend(roots.iter().map(|(serial, path)| Disk::read_only(serial, path)));
         Ok(machine)
     }
