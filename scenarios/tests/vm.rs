@@ -60,6 +60,17 @@ fn a_pod_comes_back_on_another_kernel() {
 
 #[test]
 #[ignore = "boots a VM: cargo xtask test runs it"]
+fn containers_of_a_pod_come_back_together() {
+    let run = Run::of(&["--scenario", "reboot", "--workload", "pod-all,pod-net"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    for cell in run.cells() {
+        assert_eq!(unknown_differences(cell), [""; 0], "{}", cell["reason"]);
+        assert_eq!(cell["levels"]["self"]["outcome"], "equivalent", "{}", cell["levels"]["self"]);
+    }
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
 fn redis_moves_to_another_node_and_its_connection_goes_on() {
     let run = Run::of(&["--scenario", "migration", "--workload", "redis"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);

@@ -8,7 +8,7 @@ use std::process::Command;
 use rstest::rstest;
 
 /// Rooms, their folders, and the rooms that they may use (ARCHITECTURE.md draws the same).
-const ROOMS: [(&str, &str, &[&str]); 17] = [
+const ROOMS: [(&str, &str, &[&str]); 18] = [
     ("model", "harness/model", &[]),
     ("criu", "harness/criu", &[]),
     ("engine", "harness/engine", &["model", "criu"]),
@@ -18,18 +18,19 @@ const ROOMS: [(&str, &str, &[&str]); 17] = [
     ("runner", "harness/runner", &["model", "vm", "state"]),
     ("vm-images", "vm-images", &["criu"]),
     ("scenarios", "scenarios", &["runner", "vm-images", "vm", "model", "state", "engine"]),
-    ("counter", "workloads/counter", &[]),
+    ("counter", "workloads/counter", &["witness"]),
     ("lossy", "workloads/lossy", &[]),
     ("http-client", "workloads/http-client", &["observer"]),
     ("observer", "workloads/observer", &[]),
     ("postgresql-client", "workloads/postgresql/client", &["observer"]),
     ("probe", "workloads/probe", &[]),
     ("redis-client", "workloads/redis/client", &["observer"]),
+    ("witness", "workloads/witness", &[]),
     ("xtask", "xtask", &[]),
 ];
 
 /// Folders of crates that several workloads share.
-const SHARED: [&str; 2] = ["workloads/http-client", "workloads/observer"];
+const SHARED: [&str; 3] = ["workloads/http-client", "workloads/observer", "workloads/witness"];
 
 /// What may stand at the top level.
 const TOP: [&str; 25] = [

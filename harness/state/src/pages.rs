@@ -164,7 +164,7 @@ fn of_file(place: Option<&Mapped<'_>>, offset: u64) -> Result<(Vec<u8>, String),
     if vma.anonymous() || has != offset {
         return Err(format!("{} is mapped there now, from {has:#x}", vma.label()));
     }
-    let path = task.proc().join(format!("map_files/{:x}-{:x}", vma.start, vma.end));
+    let path = vma.file(&task.proc());
     let read = || {
         let file = File::open(&path)?;
         let mut bytes = vec![0; PAGE as usize];

@@ -1,6 +1,6 @@
 //! Mappings of an address space, out of `/proc/PID/smaps`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::pod::Task;
@@ -27,6 +27,11 @@ pub(crate) struct Vma {
 }
 
 impl Vma {
+    /// What is mapped, as a path below the task's folder in `/proc`.
+    pub(crate) fn file(&self, proc: &Path) -> PathBuf {
+        proc.join(format!("map_files/{:x}-{:x}", self.start, self.end))
+    }
+
     pub(crate) fn shared(&self) -> bool {
         self.perms.ends_with('s')
     }

@@ -15,10 +15,10 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, getpid, getppid, getsid, pipe2, setsid};
 
 use crate::locks;
-use crate::place::{Place, pattern};
-use crate::sys::map::Mapping;
-use crate::sys::{fork, process};
-use crate::witness::{Context, Findings, Witness};
+use witness::place::{Place, pattern};
+use witness::sys::map::Mapping;
+use witness::sys::{fork, process};
+use witness::{Context, Findings, Witness};
 
 const POSITION: u64 = 2000;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::witness::{Findings, Witness};
+use witness::{Findings, Witness};
 
 /// The time since boot that a pod sees: it goes on over a checkpoint, also on another machine.
 pub(crate) fn monotonic() -> io::Result<Duration> {

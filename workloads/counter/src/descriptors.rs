@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
-use crate::proc;
-use crate::witness::{Findings, Witness};
+use witness::proc;
+use witness::{Findings, Witness};
 
 /// Kind and flags of descriptors by number.
 type Table = BTreeMap<i32, (String, String)>;

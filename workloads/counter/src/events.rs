@@ -10,8 +10,8 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::getpid;
 
-use crate::proc;
-use crate::witness::{Findings, Witness};
+use witness::proc;
+use witness::{Findings, Witness};
 
 const PLAIN: u32 = 7;
 const OTHER: u32 = 3;

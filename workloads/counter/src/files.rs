@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use nix::fcntl::{FcntlArg, fcntl};
 
-use crate::place::{Place, pattern};
-use crate::witness::{Findings, Witness};
+use witness::place::{Place, pattern};
+use witness::{Findings, Witness};
 
 const BYTES: usize = 8192;
 const DELETED_BYTES: usize = 100_000;

@@ -9,10 +9,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd;
 
-use crate::place::Place;
-use crate::proc;
-use crate::sys::process;
-use crate::witness::{Context, Findings, Witness};
+use witness::place::Place;
+use witness::proc;
+use witness::sys::process;
+use witness::{Context, Findings, Witness};
 
 /// Resources whose limits are watched.
 const RESOURCES: [(&str, Resource); 6] = [

@@ -7,10 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
-use crate::pipes::receive;
-use crate::place::pattern;
-use crate::unix::{PATIENCE, peek};
-use crate::witness::{Findings, Witness};
+use witness::PATIENCE;
+use witness::place::pattern;
+use witness::streams::peek;
+use witness::streams::receive;
+use witness::{Findings, Witness};
 
 const TO_SERVER: usize = 5000;
 const TO_CLIENT: usize = 700;

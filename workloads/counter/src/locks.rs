@@ -9,8 +9,8 @@ use std::path::Path;
 
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 
-use crate::place::Place;
-use crate::witness::{Context, Findings, Witness};
+use witness::place::Place;
+use witness::{Context, Findings, Witness};
 
 /// Name of the file with the record lock, which the child asks for as well.
 pub(crate) const RECORD: &str = "locked-record";

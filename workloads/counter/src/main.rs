@@ -18,59 +18,34 @@ mod locks;
 mod maps;
 mod memory;
 mod pipes;
-mod place;
-mod proc;
 mod signals;
-mod sys;
 mod sysv;
 mod threads;
 mod timers;
 mod unix;
-mod witness;
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::place::Place;
-use crate::sys::signal;
-use crate::witness::{Context, Findings, Witness};
+use witness::place::Place;
+use witness::{Context, Witness};
 
 /// How often everything is checked while the program runs.
 const BETWEEN_CHECKS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("counter: {error}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-/// Sets up, waits for SIGTERM, and returns how many invariants were lost.
-fn run() -> io::Result<usize> {
-    let place = Place::from_arguments(std::env::args().skip(1))?;
-    let mut witnesses = set_up(&place)?;
-    say("ready")?;
-    let mut findings = Findings::default();
-    while signal::take(&[libc::SIGTERM], BETWEEN_CHECKS)?.is_none() {
-        check(&mut witnesses, &mut findings);
-    }
-    check(&mut witnesses, &mut findings);
-    for witness in &mut witnesses {
-        let name = witness.name();
-        witness.finish(findings.about(name));
-    }
-    tell(&findings)
+    witness::run("counter", Some(BETWEEN_CHECKS), || {
+        set_up(&Place::from_arguments("counter", std::env::args().skip(1))?)
+    })
 }
 
 /// Makes all witnesses. The child comes first, while there is one thread; the table of
 /// descriptors comes last, when all of them are open.
 fn set_up(place: &Place) -> io::Result<Vec<Box<dyn Witness>>> {
     signals::block_all().context("block signals")?;
+    place.folder("work")?;
+    place.folder("child")?;
     identity::set_up(place).context("set attributes of the process")?;
     let child = child::Child::start(place).context("start the child")?;
     let pipes = pipes::Pipes::new(place).context("make pipes")?;
@@ -106,28 +81,4 @@ fn set_up(place: &Place) -> io::Result<Vec<Box<dyn Witness>>> {
     witnesses.push(Box::new(identity::Identity::record().context("record the identity")?));
     witnesses.push(Box::new(descriptors::Descriptors::record().context("list descriptors")?));
     Ok(witnesses)
-}
-
-fn check(witnesses: &mut [Box<dyn Witness>], findings: &mut Findings) {
-    for witness in witnesses {
-        let name = witness.name();
-        witness.check(findings.about(name));
-    }
-}
-
-/// Prints what was lost, and the verdict.
-fn tell(findings: &Findings) -> io::Result<usize> {
-    for (name, lost) in findings.lost() {
-        say(&format!("lost: {name}: {lost}"))?;
-    }
-    match findings.lost().len() {
-        0 => say("verdict: intact")?,
-        lost => say(&format!("verdict: {lost} lost"))?,
-    }
-    Ok(findings.lost().len())
-}
-
-fn say(line: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("write to standard output")
 }

@@ -10,10 +10,10 @@ use std::sync::atomic::Ordering;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::place::{Place, pattern};
-use crate::proc;
-use crate::sys::map::{Mapping, Odd, PAGE_BYTES};
-use crate::witness::{Findings, Witness};
+use witness::place::{Place, pattern};
+use witness::proc;
+use witness::sys::map::{Mapping, Odd, PAGE_BYTES};
+use witness::{Findings, Witness};
 
 const MEMORY_FILE_PAGES: usize = 3;
 const POSITION: u64 = 345;

@@ -12,9 +12,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::place::Place;
-use crate::sys::map::{Mapping, PAGE_BYTES};
-use crate::witness::{Context, Findings, Witness};
+use witness::place::Place;
+use witness::sys::map::{Mapping, PAGE_BYTES};
+use witness::{Context, Findings, Witness};
 
 /// Pages of a mebibyte.
 const MIB: usize = (1 << 20) / PAGE_BYTES;

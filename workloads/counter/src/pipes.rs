@@ -1,16 +1,17 @@
 //! A pipe and a named pipe with data that nobody has read.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, pipe2};
 
-use crate::place::{Place, pattern};
-use crate::sys::descriptor;
-use crate::witness::{Context, Findings, Witness};
+use witness::place::{Place, pattern};
+use witness::streams::receive;
+use witness::sys::descriptor;
+use witness::{Context, Findings, Witness};
 
 const PIPE_BYTES: usize = 10_000;
 const FIFO_BYTES: usize = 321;
@@ -75,13 +76,5 @@ impl Witness for Pipes {
         receive("fifo.content", fifo, &pattern(5, FIFO_BYTES), findings);
         findings.tried("fifo.write", fifo.write_all(b"after the event"));
         receive("fifo.goes_on", fifo, b"after the event", findings);
-    }
-}
-
-/// Reads as many bytes as are expected, and compares.
-pub(crate) fn receive(name: &str, from: &mut impl Read, expected: &[u8], findings: &mut Findings) {
-    let mut found = vec![0; expected.len()];
-    if findings.tried(name, from.read_exact(&mut found)).is_some() {
-        findings.bytes(name, expected, &found);
     }
 }

@@ -3,11 +3,11 @@
 use std::io;
 use std::time::Duration;
 
-use crate::sys::signal::{
+use witness::sys::signal::{
     self, Action, STACK_BYTES, Taken, action, bits, block, blocked, pending, raise, real_time,
     stack,
 };
-use crate::witness::{Context, Findings, Witness};
+use witness::{Context, Findings, Witness};
 
 /// Values that wait for the process, in this order.
 const FOR_PROCESS: [usize; 2] = [0x5eed_0001, 0x5eed_0002];

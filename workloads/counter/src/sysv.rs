@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
-use crate::sys::sysv::{Queue, Segment, Semaphores};
-use crate::witness::{Context, Findings, Witness};
+use witness::sys::sysv::{Queue, Segment, Semaphores};
+use witness::{Context, Findings, Witness};
 
 const BYTES: usize = 3 * 4096;
 const VALUES: [u16; 3] = [1, 20, 300];

@@ -15,8 +15,8 @@ use nix::sys::eventfd::EventFd;
 use nix::sys::prctl;
 use nix::unistd::{gettid, pipe2};
 
-use crate::sys::{process, signal};
-use crate::witness::{Findings, Witness};
+use witness::sys::{process, signal};
+use witness::{Findings, Witness};
 
 /// How long a thread may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -11,8 +11,8 @@ use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use nix::time::ClockId as Clock;
 
 use crate::clocks::{monotonic, nanoseconds};
-use crate::sys::{process, signal};
-use crate::witness::{Context, Findings, Witness};
+use witness::sys::{process, signal};
+use witness::{Context, Findings, Witness};
 
 /// How far a timer may be from where it should be: the time that a restore takes.
 const TOLERANCE_NS: i128 = 60_000_000_000;
@@ -74,7 +74,7 @@ impl Timers {
         self.descriptor_real.set(DESCRIPTOR_REAL.expiration(), none)?;
         arm(&mut self.posix, POSIX.expiration())?;
         arm(&mut self.posix_real, POSIX_REAL.expiration())?;
-        process::set_interval_timer(INTERVAL.first, INTERVAL.interval)
+        process::set_interval_timer(libc::ITIMER_REAL, INTERVAL.first, INTERVAL.interval)
     }
 
     /// The timer that an epoll may watch.
@@ -89,7 +89,7 @@ impl Timers {
             (DESCRIPTOR_REAL, left(self.descriptor_real.get())),
             (POSIX, left(self.posix.get())),
             (POSIX_REAL, left(self.posix_real.get())),
-            (INTERVAL, process::interval_timer()),
+            (INTERVAL, process::interval_timer(libc::ITIMER_REAL)),
         ]
     }
 }

@@ -1,19 +1,16 @@
 //! Unix sockets: pairs with data in flight, and listeners by path and by abstract name.
 
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
-use std::time::Duration;
 
-use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
+use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::pipes::receive;
-use crate::place::{Place, pattern};
-use crate::witness::{Context, Findings, Witness};
-
-/// How long a read may take at the end.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+use witness::PATIENCE;
+use witness::place::{Place, pattern};
+use witness::streams::{peek, receive};
+use witness::{Context, Findings, Witness};
 
 const SEND_BUFFER_BYTES: usize = 40_000;
 const MESSAGES: [&[u8]; 3] = [b"first", b"second message", b"3"];
@@ -97,16 +94,6 @@ impl Unix {
         if let Some(bytes) = findings.tried(name, self.receiver.recv(&mut buffer)) {
             findings.bytes(name, expected, &buffer[..bytes]);
         }
-    }
-}
-
-/// Looks at what waits in a socket without taking it.
-pub(crate) fn peek(name: &str, socket: &impl AsFd, expected: &[u8], findings: &mut Findings) {
-    let mut found = vec![0; expected.len() + 1];
-    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-    let bytes = recv(socket.as_fd().as_raw_fd(), &mut found, flags).map_err(io::Error::from);
-    if let Some(bytes) = findings.tried(name, bytes) {
-        findings.bytes(name, expected, &found[..bytes]);
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 
 use model::PageObject;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
@@ -77,13 +76,9 @@ fn object(places: &[(&Task, Vma)]) -> Result<Collected> {
 /// Whether the file that is mapped is memory itself, so that a page of a hole is made by whoever
 /// reads it through an address space, and a hole is one no longer.
 fn in_tmpfs(task: &Task, vma: &Vma) -> Result<bool> {
-    let path = map_file(task, vma);
+    let path = vma.file(&task.proc());
     let about = statfs(&path).map_err(|errno| Error::read(&path, errno.into()))?;
     Ok(about.filesystem_type() == TMPFS_MAGIC)
-}
-
-fn map_file(task: &Task, vma: &Vma) -> PathBuf {
-    task.proc().join(format!("map_files/{:x}-{:x}", vma.start, vma.end))
 }
 
 /// Reads what is memory, with a name or without, through `map_files`: unlike a read through the
@@ -94,7 +89,7 @@ fn from_file(
     (start, end): (u64, u64),
     collected: &mut Collected,
 ) -> Result<()> {
-    let path = map_file(task, vma);
+    let path = vma.file(&task.proc());
     let failed = |source| Error::read(&path, source);
     let file = File::open(&path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len().next_multiple_of(PAGE);

@@ -1,8 +1,11 @@
 //! Mappings, by their address range: neighbours that are alike count as one.
 
-use crate::error::Result;
+use nix::sys::stat::stat;
+
+use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::pod::{Pod, Task};
+use crate::source::fd::inode_of;
 use crate::source::{guards, sharing};
 use crate::sys::Shared;
 use crate::vma::Vma;
@@ -24,7 +27,7 @@ fn range(task: &Task, pieces: &[Vma], facts: &mut Facts) -> Result<()> {
     facts.put(format!("{name}.pathname"), &vma.name);
     if vma.object != "00:00:0" {
         facts.put(format!("{name}.offset"), vma.offset);
-        facts.put(format!("{name}.inode"), &vma.object);
+        facts.put(format!("{name}.inode"), inode(task, vma)?);
     }
     let flags: Vec<&str> = vma.lasting_flags().map(String::as_str).collect();
     facts.put(format!("{name}.vmflags"), flags.join(" "));
@@ -34,6 +37,14 @@ fn range(task: &Task, pieces: &[Vma], facts: &mut Facts) -> Result<()> {
     facts.put(format!("{name}.accounted"), parts(pieces, "ac"));
     facts.put(format!("{name}.softdirty"), parts(pieces, "sd"));
     guards::put(task, &name, vma, end, facts)
+}
+
+/// Which file is mapped, as stat(2) tells it. `maps` shows a number of the layer below with the device
+/// of the overlay, and two layers may give their files the same number.
+fn inode(task: &Task, vma: &Vma) -> Result<String> {
+    let path = vma.file(&task.proc());
+    let about = stat(&path).map_err(|errno| Error::read(&path, errno.into()))?;
+    Ok(inode_of(&about))
 }
 
 /// Which parts of a range have a flag.

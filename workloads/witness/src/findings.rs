@@ -6,7 +6,7 @@ use std::io;
 use std::ops::RangeInclusive;
 
 /// One subject that remembers how it was set up and can say whether it still is so.
-pub(crate) trait Witness {
+pub trait Witness {
     /// The subject: the first part of the names of what may be lost.
     fn name(&self) -> &'static str;
 
@@ -20,7 +20,7 @@ pub(crate) trait Witness {
 
 /// An invariant that no longer holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Lost {
+pub struct Lost {
     expected: String,
     found: String,
 }
@@ -33,41 +33,48 @@ impl Display for Lost {
 
 /// Everything that was found lost, by name; of each invariant the first sight of its loss.
 #[derive(Debug, Default)]
-pub(crate) struct Findings {
+pub struct Findings {
     subject: &'static str,
     lost: BTreeMap<String, Lost>,
 }
 
 impl Findings {
     /// Names what is told from now on after a subject.
-    pub(crate) fn about(&mut self, subject: &'static str) -> &mut Self {
+    pub fn about(&mut self, subject: &'static str) -> &mut Self {
         self.subject = subject;
         self
     }
 
     /// Everything lost so far, in the order of names.
-    pub(crate) fn lost(&self) -> impl ExactSizeIterator<Item = (&str, &Lost)> {
+    pub fn lost(&self) -> impl ExactSizeIterator<Item = (&str, &Lost)> {
         self.lost.iter().map(|(name, lost)| (name.as_str(), lost))
     }
 
     /// Two values must be equal.
     #[expect(clippy::needless_pass_by_value, reason = "most are made on the spot")]
-    pub(crate) fn equal<T: PartialEq + Debug>(&mut self, name: &str, expected: T, found: T) {
+    pub fn equal<T: PartialEq + Debug>(&mut self, name: &str, expected: T, found: T) {
         if expected != found {
-            self.add(name, format!("{expected:?}"), format!("{found:?}"));
+            self.lose(name, format!("{expected:?}"), format!("{found:?}"));
+        }
+    }
+
+    /// Something must succeed, with this value.
+    pub fn gives<T: PartialEq + Debug>(&mut self, name: &str, expected: T, result: io::Result<T>) {
+        if let Some(found) = self.tried(name, result) {
+            self.equal(name, expected, found);
         }
     }
 
     /// A number must lie in a range.
-    pub(crate) fn within(&mut self, name: &str, expected: RangeInclusive<i128>, found: i128) {
+    pub fn within(&mut self, name: &str, expected: RangeInclusive<i128>, found: i128) {
         if !expected.contains(&found) {
             let (low, high) = expected.into_inner();
-            self.add(name, format!("{low} to {high}"), found.to_string());
+            self.lose(name, format!("{low} to {high}"), found.to_string());
         }
     }
 
     /// Bytes must be equal; the place of the first difference is told, not all of them.
-    pub(crate) fn bytes(&mut self, name: &str, expected: &[u8], found: &[u8]) {
+    pub fn bytes(&mut self, name: &str, expected: &[u8], found: &[u8]) {
         if expected == found {
             return;
         }
@@ -76,22 +83,23 @@ impl Findings {
             let near = bytes[at..].iter().take(8).map(|byte| format!(" {byte:02x}"));
             format!("{} bytes, at {at}:{}", bytes.len(), near.collect::<String>())
         };
-        self.add(name, tell(expected), tell(found));
+        self.lose(name, tell(expected), tell(found));
     }
 
     /// Something must succeed; its value, if it did.
-    pub(crate) fn tried<T>(&mut self, name: &str, result: io::Result<T>) -> Option<T> {
-        result.map_err(|error| self.add(name, "success".to_owned(), error.to_string())).ok()
+    pub fn tried<T>(&mut self, name: &str, result: io::Result<T>) -> Option<T> {
+        result.map_err(|error| self.lose(name, "success".to_owned(), error.to_string())).ok()
     }
 
-    fn add(&mut self, name: &str, expected: String, found: String) {
+    /// Something is told as lost, in words.
+    pub fn lose(&mut self, name: &str, expected: String, found: String) {
         let lost = Lost { expected, found };
         self.lost.entry(format!("{}.{name}", self.subject)).or_insert(lost);
     }
 }
 
 /// Says in an error of the system what was being done.
-pub(crate) trait Context<T> {
+pub trait Context<T> {
     /// The result with `what` before its error.
     fn context(self, what: impl Display) -> io::Result<T>;
 }

@@ -4,53 +4,64 @@
 use std::ffi::c_void;
 use std::io;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
+
+use nix::unistd::Pid;
 
 use super::checked;
 
 /// Number of a signal.
-pub(crate) type Number = libc::c_int;
+pub type Number = libc::c_int;
 
 /// Bytes of an alternate stack.
-pub(crate) const STACK_BYTES: usize = 64 << 10;
+pub const STACK_BYTES: usize = 64 << 10;
 
 /// Address of a local variable of the handler when it ran last; 0 before.
 static HANDLED_AT: AtomicUsize = AtomicUsize::new(0);
 
 /// A signal that was taken from the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub struct Taken {
     /// Which.
-    pub(crate) signal: Number,
+    pub signal: Number,
     /// How it was sent, such as SI_QUEUE.
-    pub(crate) code: i32,
+    pub code: i32,
     /// Who sent it; meaningless for a timer.
-    pub(crate) pid: i32,
+    pub pid: i32,
     /// The value that came with it.
-    pub(crate) value: usize,
+    pub value: usize,
 }
 
 /// A signal's disposition as the kernel has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Action {
+pub struct Action {
     handler: usize,
     flags: i32,
     mask: u64,
 }
 
+impl Action {
+    /// Whether nobody handles or ignores the signal.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.handler == libc::SIG_DFL
+    }
+}
+
 /// A real-time signal.
-pub(crate) fn real_time(number: i32) -> Number {
+pub fn real_time(number: i32) -> Number {
     libc::SIGRTMIN() + number
 }
 
 /// A set as bits: bit N - 1 stands for signal N.
-pub(crate) fn bits(signals: &[Number]) -> u64 {
+pub fn bits(signals: &[Number]) -> u64 {
     signals.iter().fold(0, |bits, signal| bits | 1 << (signal - 1))
 }
 
 /// Adds signals to those that the calling thread blocks.
-pub(crate) fn block(signals: &[Number]) -> io::Result<()> {
+pub fn block(signals: &[Number]) -> io::Result<()> {
     let set = set(signals);
     // SAFETY: `set` lives through the call, and the old set is not asked for.
     match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) } {
@@ -60,7 +71,7 @@ pub(crate) fn block(signals: &[Number]) -> io::Result<()> {
 }
 
 /// Signals that the calling thread blocks.
-pub(crate) fn blocked() -> u64 {
+pub fn blocked() -> u64 {
     let mut old = set(&[]);
     // SAFETY: only the old set is asked for, and it is written whole.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut old) };
@@ -68,7 +79,7 @@ pub(crate) fn blocked() -> u64 {
 }
 
 /// Signals that wait for the calling thread or its process.
-pub(crate) fn pending() -> io::Result<u64> {
+pub fn pending() -> io::Result<u64> {
     let mut waiting = set(&[]);
     // SAFETY: the kernel writes the set.
     checked(unsafe { libc::sigpending(&raw mut waiting) })?;
@@ -76,14 +87,14 @@ pub(crate) fn pending() -> io::Result<u64> {
 }
 
 /// Queues a signal with a value for the whole process.
-pub(crate) fn queue_for_process(signal: Number, value: usize) -> io::Result<()> {
+pub fn queue_for_process(signal: Number, value: usize) -> io::Result<()> {
     let value = libc::sigval { sival_ptr: value as *mut c_void };
     // SAFETY: takes plain values; the pointer is never followed.
     checked(unsafe { libc::sigqueue(libc::getpid(), signal, value) }).map(drop)
 }
 
 /// Queues a signal with a value for the calling thread.
-pub(crate) fn queue_for_thread(signal: Number, value: usize) -> io::Result<()> {
+pub fn queue_for_thread(signal: Number, value: usize) -> io::Result<()> {
     let value = libc::sigval { sival_ptr: value as *mut c_void };
     // SAFETY: takes plain values; the pointer is never followed.
     match unsafe { libc::pthread_sigqueue(libc::pthread_self(), signal, value) } {
@@ -93,7 +104,7 @@ pub(crate) fn queue_for_thread(signal: Number, value: usize) -> io::Result<()> {
 }
 
 /// Takes a blocked signal from the queue, waiting for it at most so long.
-pub(crate) fn take(signals: &[Number], patience: Duration) -> io::Result<Option<Taken>> {
+pub fn take(signals: &[Number], patience: Duration) -> io::Result<Option<Taken>> {
     let set = set(signals);
     let patience = libc::timespec {
         tv_sec: libc::time_t::try_from(patience.as_secs()).unwrap_or(libc::time_t::MAX),
@@ -115,19 +126,102 @@ pub(crate) fn take(signals: &[Number], patience: Duration) -> io::Result<Option<
     Ok(Some(Taken { signal: info.si_signo, code: info.si_code, pid, value }))
 }
 
+/// Waits for a blocked signal, however long it takes.
+///
+/// # Errors
+/// When the number is none.
+pub fn wait(signal: Number) -> io::Result<()> {
+    let set = set(&[signal]);
+    let mut taken = 0;
+    // SAFETY: `set` lives through the call, and the number is written.
+    match unsafe { libc::sigwait(&raw const set, &raw mut taken) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
 /// Ignores a signal.
-pub(crate) fn ignore(signal: Number) -> io::Result<()> {
+pub fn ignore(signal: Number) -> io::Result<()> {
     install(signal, libc::SIG_IGN, 0, &[])
 }
 
 /// Handles a signal on the alternate stack, with others blocked meanwhile.
-pub(crate) fn handle(signal: Number, others: &[Number]) -> io::Result<()> {
+pub fn handle(signal: Number, others: &[Number]) -> io::Result<()> {
     let handler: extern "C" fn(Number) = note_stack;
     install(signal, handler as usize, libc::SA_ONSTACK | libc::SA_RESTART, others)
 }
 
+/// Handles a signal in the same way, with flags of its own.
+pub fn handle_with(signal: Number, flags: i32, others: &[Number]) -> io::Result<()> {
+    let handler: extern "C" fn(Number) = note_stack;
+    install(signal, handler as usize, flags, others)
+}
+
+/// Sends a signal to a thread of this process.
+pub fn send_to_thread(thread: Pid, signal: Number) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    match unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread.as_raw(), signal) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Waits for a handled signal of this number, and of no other.
+pub fn suspend(signal: Number) -> io::Result<()> {
+    HANDLED_AT.store(0, Ordering::SeqCst);
+    let mut others = MaybeUninit::uninit();
+    // SAFETY: sigfillset writes the whole set.
+    let mut others = unsafe {
+        libc::sigfillset(others.as_mut_ptr());
+        others.assume_init()
+    };
+    // SAFETY: the set is valid.
+    unsafe { libc::sigdelset(&raw mut others, signal) };
+    // SAFETY: the set lives through the call, which always ends with EINTR.
+    unsafe { libc::sigsuspend(&raw const others) };
+    match HANDLED_AT.load(Ordering::SeqCst) {
+        0 => Err(io::ErrorKind::Interrupted.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Where the handler that waits reads, and what it has read.
+static BELL: AtomicI32 = AtomicI32::new(-1);
+
+/// What [`wait_in_handler`] gives.
+pub const MARK: u64 = 0x5163_7fa5_0123_4567;
+
+/// Sends the calling thread a signal whose handler waits for a byte, on the alternate stack, and gives
+/// [`MARK`] when the frame below it is still whole.
+pub fn wait_in_handler(signal: Number, bell: impl AsFd) -> io::Result<u64> {
+    let handler: extern "C" fn(Number) = wait_for_bell;
+    install(signal, handler as usize, libc::SA_ONSTACK, &[])?;
+    BELL.store(bell.as_fd().as_raw_fd(), Ordering::SeqCst);
+    let mark = std::hint::black_box([MARK; 8]);
+    // SAFETY: takes a number only; the handler calls read and stores to atomics.
+    checked(unsafe { libc::raise(signal) })?;
+    let whole = std::hint::black_box(mark).iter().all(|word| *word == MARK);
+    Ok(if whole && BELL.load(Ordering::SeqCst) == -1 { MARK } else { 0 })
+}
+
+extern "C" fn wait_for_bell(_: Number) {
+    let mut byte = 0u8;
+    let bell = BELL.load(Ordering::SeqCst);
+    loop {
+        // SAFETY: one byte is read into one byte.
+        let count = unsafe { libc::read(bell, (&raw mut byte).cast(), 1) };
+        if count == 1 {
+            break BELL.store(-1, Ordering::SeqCst);
+        }
+        // SAFETY: errno is the thread's own.
+        if unsafe { *libc::__errno_location() } != libc::EINTR {
+            break;
+        }
+    }
+}
+
 /// What the kernel does on a signal.
-pub(crate) fn action(signal: Number) -> io::Result<Action> {
+pub fn action(signal: Number) -> io::Result<Action> {
     let mut old = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: only the old action is asked for.
     checked(unsafe { libc::sigaction(signal, std::ptr::null(), old.as_mut_ptr()) })?;
@@ -137,7 +231,7 @@ pub(crate) fn action(signal: Number) -> io::Result<Action> {
 }
 
 /// Gives the calling thread an alternate stack, and its address. It is never freed.
-pub(crate) fn make_stack() -> io::Result<usize> {
+pub fn make_stack() -> io::Result<usize> {
     let memory = Box::leak(vec![0u8; STACK_BYTES].into_boxed_slice()).as_mut_ptr();
     let stack = libc::stack_t { ss_sp: memory.cast(), ss_flags: 0, ss_size: STACK_BYTES };
     // SAFETY: the memory is leaked, so the stack outlives the thread.
@@ -146,7 +240,7 @@ pub(crate) fn make_stack() -> io::Result<usize> {
 }
 
 /// Address and size of the calling thread's alternate stack.
-pub(crate) fn stack() -> io::Result<(usize, usize)> {
+pub fn stack() -> io::Result<(usize, usize)> {
     let mut old = MaybeUninit::<libc::stack_t>::zeroed();
     // SAFETY: only the old stack is asked for.
     checked(unsafe { libc::sigaltstack(std::ptr::null(), old.as_mut_ptr()) })?;
@@ -156,7 +250,7 @@ pub(crate) fn stack() -> io::Result<(usize, usize)> {
 }
 
 /// Sends the calling thread a signal that is handled, and tells where the handler's stack was.
-pub(crate) fn raise(signal: Number) -> io::Result<usize> {
+pub fn raise(signal: Number) -> io::Result<usize> {
     HANDLED_AT.store(0, Ordering::SeqCst);
     // SAFETY: takes a number only; the handler does nothing but an atomic store.
     checked(unsafe { libc::raise(signal) })?;

@@ -14,7 +14,7 @@ const MOST_READINGS: usize = 8;
 /// A checkpoint may fall between two. Whoever restores sets the file's position anew, and the kernel
 /// makes up the rest of its text at that moment (fs/seq_file.c, `seq_lseek()`): of a process that does
 /// not bear its name yet.
-pub(crate) fn bytes(path: &str) -> io::Result<Vec<u8>> {
+pub fn bytes(path: &str) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; MOST_BYTES];
     let count = File::open(path)?.read(&mut bytes)?;
     bytes.truncate(count);
@@ -24,7 +24,7 @@ pub(crate) fn bytes(path: &str) -> io::Result<Vec<u8>> {
 /// What is read twice in a row out of a file that is longer than the page that the kernel gives in one
 /// read. A checkpoint falls into one of the readings at most, and the rest of that one is of whoever
 /// restored it: the file is of the memory that a process had when it was opened.
-pub(crate) fn twice<T: PartialEq>(read: impl Fn() -> io::Result<T>) -> io::Result<T> {
+pub fn twice<T: PartialEq>(read: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let mut last = read()?;
     for _ in 0..MOST_READINGS {
         let again = read()?;
@@ -37,6 +37,6 @@ pub(crate) fn twice<T: PartialEq>(read: impl Fn() -> io::Result<T>) -> io::Resul
 }
 
 /// The same as text.
-pub(crate) fn text(path: &str) -> io::Result<String> {
+pub fn text(path: &str) -> io::Result<String> {
     String::from_utf8(bytes(path)?).map_err(io::Error::other)
 }

@@ -1,11 +1,13 @@
 //! What neither std nor nix offers safely: each piece in a small module of its own.
 
-pub(crate) mod descriptor;
-pub(crate) mod fork;
-pub(crate) mod map;
-pub(crate) mod process;
-pub(crate) mod signal;
-pub(crate) mod sysv;
+pub mod descriptor;
+pub mod fork;
+pub mod map;
+pub mod process;
+pub mod registers;
+pub mod signal;
+pub mod sysv;
+pub mod timer;
 
 /// The result of a C function that tells failure by -1.
 fn checked(result: libc::c_int) -> std::io::Result<libc::c_int> {

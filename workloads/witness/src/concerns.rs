@@ -1,0 +1,40 @@
+//! The concerns, each in a file of its own.
+
+mod events;
+mod files;
+mod ipc;
+mod memory;
+mod pair;
+mod pipes;
+mod signals;
+mod tcp;
+mod threads;
+mod timers;
+mod tree;
+mod udp;
+mod unix;
+
+use std::io;
+
+use witness::Witness;
+use witness::place::Place;
+
+/// Sets a concern up.
+pub(crate) type SetUp = fn(&Place) -> io::Result<Vec<Box<dyn Witness>>>;
+
+/// All of them, by name.
+pub(crate) const CONCERNS: [(&str, SetUp); 13] = [
+    ("events", events::set_up),
+    ("files", files::set_up),
+    ("ipc", ipc::set_up),
+    ("memory", memory::set_up),
+    ("pair-back", pair::back),
+    ("pair-front", pair::front),
+    ("pipes", pipes::set_up),
+    ("signals", signals::set_up),
+    ("tcp", tcp::set_up),
+    ("threads", threads::set_up),
+    ("timers", timers::set_up),
+    ("tree", tree::set_up),
+    ("udp", udp::set_up),
+];
