@@ -15,7 +15,6 @@ use crate::{DATA_MIB, judge};
 pub const FORENSIC: Scenario = Scenario {
     name: "forensic",
     summary: "checkpoint a pod that runs on, analyse copies on another node",
-    activities: &[],
     variants: &[SANDBOX],
 };
 
@@ -23,6 +22,7 @@ const SANDBOX: Variant = Variant {
     name: "sandbox",
     summary: "two checkpoints are analysed, the second is restored without a network",
     observed: false,
+    activities: &[],
     story: |stage| Box::pin(sandbox(stage)),
 };
 

@@ -7,11 +7,13 @@ use runner::stage::{Befall, NodeName, Stage, Stop};
 
 use crate::{DATA_MIB, judge};
 
+/// Where faults can strike.
+const ACTIVITIES: &[Activity] = &[Activity::Checkpoint, Activity::Restore];
+
 /// The scenario.
 pub const IN_PLACE: Scenario = Scenario {
     name: "in-place",
     summary: "checkpoint, then restore on the same boot",
-    activities: &[Activity::Checkpoint, Activity::Restore],
     variants: &[ONCE, WIRE_CUT],
 };
 
@@ -19,6 +21,7 @@ const ONCE: Variant = Variant {
     name: "once",
     summary: "one checkpoint, one restore",
     observed: false,
+    activities: ACTIVITIES,
     story: |stage| Box::pin(once(stage)),
 };
 
@@ -26,6 +29,7 @@ const WIRE_CUT: Variant = Variant {
     name: "wire-cut",
     summary: "the same, with a client on another node whose wire is cut meanwhile",
     observed: true,
+    activities: ACTIVITIES,
     story: |stage| Box::pin(wire_cut(stage)),
 };
 

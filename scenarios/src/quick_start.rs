@@ -13,7 +13,6 @@ use crate::DATA_MIB;
 pub const QUICK_START: Scenario = Scenario {
     name: "quick-start",
     summary: "copies of a pod start from one checkpoint of it",
-    activities: &[],
     variants: &[COPIES],
 };
 
@@ -21,6 +20,7 @@ const COPIES: Variant = Variant {
     name: "copies",
     summary: "all at once, each in a pod of its own",
     observed: false,
+    activities: &[],
     story: |stage| Box::pin(copies(stage)),
 };
 

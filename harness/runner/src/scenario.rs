@@ -22,8 +22,6 @@ pub struct Scenario {
     pub name: &'static str,
     /// What happens, in a line.
     pub summary: &'static str,
-    /// Operations of the engine in it at whose steps faults can strike.
-    pub activities: &'static [Activity],
     /// Its variants; the first is the one that the plain name means.
     pub variants: &'static [Variant],
 }
@@ -37,6 +35,8 @@ pub struct Variant {
     pub summary: &'static str,
     /// Whether it is nothing for a workload without an observer.
     pub observed: bool,
+    /// Operations of the engine in it at whose steps faults can strike.
+    pub activities: &'static [Activity],
     /// What happens.
     pub story: Story,
 }
@@ -72,8 +72,7 @@ pub fn select(all: &[Scenario], pattern: &str) -> Result<Vec<Selected>, Unknown>
             let path = format!("{}/{}", scenario.name, variant.name);
             let name = if index == 0 { scenario.name.to_owned() } else { path.clone() };
             if names::fits(pattern, &name) || names::fits(pattern, &path) {
-                let Variant { observed, story, .. } = *variant;
-                let activities = scenario.activities;
+                let Variant { observed, activities, story, .. } = *variant;
                 selected.push(Selected { name: name.clone(), observed, activities, story });
             }
             known.push(name);
@@ -96,12 +95,17 @@ mod tests {
     }
 
     const ORDERLY: Variant =
-        Variant { name: "orderly", summary: "", observed: false, story: nothing };
-    const POWER_CUT: Variant =
-        Variant { name: "power-cut", summary: "", observed: false, story: nothing };
+        Variant { name: "orderly", summary: "", observed: false, activities: &[], story: nothing };
+    const POWER_CUT: Variant = Variant {
+        name: "power-cut",
+        summary: "",
+        observed: false,
+        activities: &[],
+        story: nothing,
+    };
     const ALL: [Scenario; 2] = [
-        Scenario { name: "reboot", summary: "", activities: &[], variants: &[ORDERLY, POWER_CUT] },
-        Scenario { name: "migration", summary: "", activities: &[], variants: &[ORDERLY] },
+        Scenario { name: "reboot", summary: "", variants: &[ORDERLY, POWER_CUT] },
+        Scenario { name: "migration", summary: "", variants: &[ORDERLY] },
     ];
 
     #[rstest]
