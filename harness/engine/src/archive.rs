@@ -65,7 +65,8 @@ pub(crate) fn forget_members(work: &Path, pod: &PodStatus) -> Result<(), Error> 
     Ok(())
 }
 
-fn remove_file(path: &Path) -> Result<(), Error> {
+/// Removes a file; it may be missing.
+pub(crate) fn remove_file(path: &Path) -> Result<(), Error> {
     match fs_err::remove_file(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other.about("remove", path),

@@ -24,8 +24,7 @@ impl Engine {
         }
         if let Ok(record) = Record::load(&places, pod) {
             for round in &record.rounds {
-                let path = archive::round_beside(&round.of, &round.sha256);
-                fs_err::remove_file(&path).about("remove", &path)?;
+                archive::remove_file(&archive::round_beside(&round.of, &round.sha256))?;
             }
         }
         self.remove_all(&places)
