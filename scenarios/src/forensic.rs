@@ -16,7 +16,6 @@ pub const FORENSIC: Scenario = Scenario {
     name: "forensic",
     summary: "checkpoint a pod that runs on, analyse copies on another node",
     has_target: false,
-    activities: &[],
     variants: &[SANDBOX],
 };
 
@@ -24,6 +23,7 @@ const SANDBOX: Variant = Variant {
     name: "sandbox",
     summary: "two checkpoints are analysed, the second is restored without a network",
     observed: false,
+    activities: &[],
     story: |stage| Box::pin(sandbox(stage)),
 };
 

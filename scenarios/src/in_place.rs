@@ -7,12 +7,14 @@ use runner::stage::{Befall, NodeName, Stage, Stop};
 
 use crate::{DATA_MIB, judge};
 
+/// Where faults can strike.
+const ACTIVITIES: &[Activity] = &[Activity::Checkpoint, Activity::Restore];
+
 /// The scenario.
 pub const IN_PLACE: Scenario = Scenario {
     name: "in-place",
     summary: "checkpoint, then restore on the same boot",
     has_target: false,
-    activities: &[Activity::Checkpoint, Activity::Restore],
     variants: &[ONCE, WIRE_CUT],
 };
 
@@ -20,6 +22,7 @@ const ONCE: Variant = Variant {
     name: "once",
     summary: "one checkpoint, one restore",
     observed: false,
+    activities: ACTIVITIES,
     story: |stage| Box::pin(once(stage)),
 };
 
@@ -27,6 +30,7 @@ const WIRE_CUT: Variant = Variant {
     name: "wire-cut",
     summary: "the same, with a client on another node whose wire is cut meanwhile",
     observed: true,
+    activities: ACTIVITIES,
     story: |stage| Box::pin(wire_cut(stage)),
 };
 

@@ -13,15 +13,29 @@ pub const MIGRATION: Scenario = Scenario {
     name: "migration",
     summary: "checkpoint on one node, restore on another",
     has_target: true,
-    activities: &[Activity::Checkpoint, Activity::Give, Activity::Take, Activity::Restore],
-    variants: &[STOP_COPY],
+    variants: &[STOP_COPY, PRE_COPY],
 };
 
 const STOP_COPY: Variant = Variant {
     name: "stop-copy",
     summary: "the pod stands still while all of it goes over the wire",
     observed: false,
+    activities: &[Activity::Checkpoint, Activity::Give, Activity::Take, Activity::Restore],
     story: |stage| Box::pin(stop_copy(stage)),
+};
+
+const PRE_COPY: Variant = Variant {
+    name: "pre-copy",
+    summary: "memory goes over the wire in rounds while the pod runs; it stands still for the rest",
+    observed: false,
+    activities: &[
+        Activity::PreDump,
+        Activity::Checkpoint,
+        Activity::Give,
+        Activity::Take,
+        Activity::Restore,
+    ],
+    story: |stage| Box::pin(pre_copy(stage)),
 };
 
 const SOURCE: NodeName = NodeName("source");
@@ -29,6 +43,18 @@ const TARGET: NodeName = NodeName("target");
 const CLIENT: NodeName = NodeName("client");
 
 async fn stop_copy(stage: &mut Stage) -> Result<(), Stop> {
+    set_out(stage).await?;
+    move_over(stage).await
+}
+
+async fn pre_copy(stage: &mut Stage) -> Result<(), Stop> {
+    set_out(stage).await?;
+    stage.pre_copy(SOURCE, TARGET).await?;
+    move_over(stage).await
+}
+
+/// The pod runs on the source; from a third node, a client watches it if there is one.
+async fn set_out(stage: &mut Stage) -> Result<(), Stop> {
     let is_observed = stage.workload().observer.is_some();
     stage.node(SOURCE, DATA_MIB)?;
     stage.node(TARGET, DATA_MIB)?;
@@ -49,9 +75,14 @@ async fn stop_copy(stage: &mut Stage) -> Result<(), Stop> {
     if is_observed {
         stage.observe(CLIENT).await?;
     }
+    Ok(())
+}
+
+/// The pod stands still, goes over and runs on the target, with its address.
+async fn move_over(stage: &mut Stage) -> Result<(), Stop> {
     stage.checkpoint(SOURCE).await?;
     stage.hand_over(SOURCE, TARGET).await?;
-    if is_observed {
+    if stage.workload().observer.is_some() {
         stage.route(CLIENT, TARGET).await?;
     }
     stage.restore(TARGET).await?;

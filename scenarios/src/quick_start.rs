@@ -14,7 +14,6 @@ pub const QUICK_START: Scenario = Scenario {
     name: "quick-start",
     summary: "copies of a pod start from one checkpoint of it",
     has_target: false,
-    activities: &[],
     variants: &[COPIES],
 };
 
@@ -22,6 +21,7 @@ const COPIES: Variant = Variant {
     name: "copies",
     summary: "all at once, each in a pod of its own",
     observed: false,
+    activities: &[],
     story: |stage| Box::pin(copies(stage)),
 };
 

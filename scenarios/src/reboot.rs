@@ -9,12 +9,14 @@ use runner::stage::{NodeName, Stage, Stop};
 
 use crate::{DATA_MIB, judge};
 
+/// Where faults can strike.
+const ACTIVITIES: &[Activity] = &[Activity::Checkpoint, Activity::Restore];
+
 /// The scenario.
 pub const REBOOT: Scenario = Scenario {
     name: "reboot",
     summary: "checkpoint, reboot the node, restore",
     has_target: true,
-    activities: &[Activity::Checkpoint, Activity::Restore],
     variants: &[ORDERLY, POWER_CUT],
 };
 
@@ -22,6 +24,7 @@ const ORDERLY: Variant = Variant {
     name: "orderly",
     summary: "the node flushes and unmounts before it goes down",
     observed: false,
+    activities: ACTIVITIES,
     story: |stage| Box::pin(orderly(stage)),
 };
 
@@ -29,6 +32,7 @@ const POWER_CUT: Variant = Variant {
     name: "power-cut",
     summary: "the power goes as soon as the checkpoint is done; what was not flushed is lost",
     observed: false,
+    activities: ACTIVITIES,
     story: |stage| Box::pin(power_cut(stage)),
 };
 

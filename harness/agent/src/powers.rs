@@ -45,6 +45,9 @@ pub(crate) fn carry_out(call: &Call<'_>, request: Request) -> anyhow::Result<Rep
         Request::Checkpoint { pod, archive, afterwards, deadline_ms } => {
             checkpoint::checkpoint(call, &pod, archive, afterwards, deadline_ms)
         }
+        Request::PreDump { pod, archive, deadline_ms } => {
+            checkpoint::pre_dump(call, pod, archive, deadline_ms)
+        }
         Request::Restore { archive, identity, deadline_ms } => {
             restore::restore(call, archive, identity, deadline_ms)
         }

@@ -15,6 +15,7 @@ use model::pod::ContainerStatus;
 use crate::checkpoint::{Cut, Takes};
 use crate::engine::Engine;
 use crate::error::{About, Error};
+use crate::pre_dump::Tracks;
 use crate::store::Record;
 use crate::watch::{PhaseReached, Progress, Watch};
 use crate::{archive, cgroup, freeze, remove};
@@ -81,8 +82,16 @@ impl Engine {
         let record = Record::load(&places, pod)?;
         let (status, work) = (record.status(&places), places.work.join("look"));
         remove::remove_tree(&work)?;
-        let cut =
-            Cut { engine: self, places, record, status, work: work.clone(), takes: Takes::Images };
+        let cut = Cut {
+            engine: self,
+            places,
+            record,
+            status,
+            work: work.clone(),
+            takes: Takes::Images,
+            parents: Vec::new(),
+            tracks: Tracks::Nothing,
+        };
         let images = cut.status.containers.iter().map(|it| (it.name.clone(), cut.images(it)));
         let dump = AnotherDump { containers: images.collect(), work };
         let mut watch = Unwatched;

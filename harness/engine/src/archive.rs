@@ -14,6 +14,9 @@
 //! shm.tar                         the pod's /dev/shm
 //! ```
 //!
+//! The archive of a checkpoint that was taken in rounds builds on those of the [`rounds`], which are
+//! archives of their own beside it: it names each by its SHA-256, and without them it is refused.
+//!
 //! An archive may come from a stranger. It is unpacked into a fresh folder, member by member; what
 //! is not expected is refused by name, and nothing is written outside that folder.
 //!
@@ -30,23 +33,31 @@ use crate::remove::remove_tree;
 mod manifest;
 mod pack;
 mod read;
+mod rounds;
 mod sparse;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 mod write;
 
-pub use manifest::{ContainerRecord, Manifest, Member, Origin};
-pub(crate) use manifest::{FORMAT, SHM, image_folder, root_member, stream_member};
+pub use manifest::{ContainerRecord, Holds, Manifest, Member, Origin};
+pub(crate) use manifest::{FORMAT, PARENT, SHM, image_folder, root_member, stream_member};
 pub(crate) use pack::pack;
 pub use read::{ArchiveError, show, verify};
 pub(crate) use read::{Opened, open, unpack};
+pub(crate) use rounds::{
+    ROUNDS, beside as round_beside, clear_strays, is_sha256, link_before, parents,
+};
 pub(crate) use tree::{Listed, list as list_tree, unpack as unpack_tree};
-pub(crate) use write::{digest_file, digest_members, flush_folder, folder_of, write};
+#[cfg(test)]
+pub(crate) use write::Written;
+pub(crate) use write::{digest_file, digest_members, flush_folder, folder_of, sha256, write};
 
-/// Drops the members that were gathered or unpacked in a work folder; CRIU's logs stay.
+/// Drops the members that were gathered or unpacked in a work folder, and the rounds below it; CRIU's
+/// logs stay.
 pub(crate) fn forget_members(work: &Path, pod: &PodStatus) -> Result<(), Error> {
     remove_file(&work.join(SHM))?;
+    remove_tree(&work.join(ROUNDS))?;
     for container in &pod.containers {
         remove_tree(&work.join(image_folder(&container.name)))?;
         remove_file(&work.join(root_member(&container.name)))?;
@@ -54,7 +65,8 @@ pub(crate) fn forget_members(work: &Path, pod: &PodStatus) -> Result<(), Error> 
     Ok(())
 }
 
-fn remove_file(path: &Path) -> Result<(), Error> {
+/// Removes a file; it may be missing.
+pub(crate) fn remove_file(path: &Path) -> Result<(), Error> {
     match fs_err::remove_file(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other.about("remove", path),
@@ -65,9 +77,9 @@ fn remove_file(path: &Path) -> Result<(), Error> {
 pub(crate) fn check_space(opened: &Opened, folder: &Path) -> Result<(), Error> {
     let space = nix::sys::statvfs::statvfs(folder).about("look at", folder)?;
     let free = space.blocks_available().saturating_mul(space.fragment_size());
-    if opened.manifest.bytes() <= free {
+    if opened.bytes() <= free {
         return Ok(());
     }
-    let why = format!("{} bytes to unpack, {free} bytes free", opened.manifest.bytes());
+    let why = format!("{} bytes to unpack, {free} bytes free", opened.bytes());
     Err(std::io::Error::new(std::io::ErrorKind::StorageFull, why)).about("unpack into", folder)
 }

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::message::{Afterwards, CheckpointReport};
-use model::pod::PodStatus;
+use model::pod::{ContainerStatus, PodStatus};
 use model::{Phase, Step};
 
-use crate::archive::{self, ContainerRecord, Manifest, Origin};
+use crate::archive::{self, ContainerRecord, Holds, Manifest, Origin};
 use crate::engine::Engine;
 use crate::error::{About, Error};
-use crate::store::{Checkpointing, Places, Record};
+use crate::pre_dump::Tracks;
+use crate::store::{Checkpointing, Places, Record, Round};
 use crate::watch::{Progress, Watch};
 use crate::{bound, cgroup, checks, freeze, release, remove, root, sandbox, stdio};
 
@@ -39,18 +40,37 @@ impl Engine {
         watch: &mut dyn Watch,
     ) -> Result<CheckpointReport, Error> {
         let places = self.places(pod)?;
-        let record = Record::load(&places, pod)?;
+        let mut record = Record::load(&places, pod)?;
+        let rounds = std::mem::take(&mut record.rounds);
         let work = places.work.join("checkpoint");
         remove::remove_tree(&work)?;
         fs_err::create_dir_all(&work).about("make", &work)?;
+        // A dump that fails breaks the rounds off.
+        record.save(&places)?;
+        let parents = build_on(&places, archive, &rounds, &work)?;
         let mut progress = Progress::new(watch, self.host(), deadline);
         progress.work_in(&work);
         let status = record.status(&places);
-        let takes = Takes::Everything;
-        let mut cut = Cut { engine: self, places, record, status, work, takes };
+        let (takes, tracks) = (Takes::Everything, Tracks::of_checkpoint(parents.len()));
+        let mut cut = Cut { engine: self, places, record, status, work, takes, parents, tracks };
         let report = cut.take(archive, afterwards, &mut progress);
         report.map_err(|error| progress.locate(error))
     }
+}
+
+/// Takes the rounds of this archive into the folder of its checkpoint. Their SHA-256.
+fn build_on(
+    places: &Places,
+    archive: &Path,
+    rounds: &[Round],
+    work: &Path,
+) -> Result<Vec<String>, Error> {
+    let images = places.rounds();
+    if rounds.is_empty() || rounds.iter().any(|round| round.of != archive) {
+        return remove::remove_tree(&images).map(|()| Vec::new());
+    }
+    fs_err::rename(&images, work.join(archive::ROUNDS)).about("rename", &images)?;
+    Ok(rounds.iter().map(|round| round.sha256.clone()).collect())
 }
 
 /// A pod on its way into an archive.
@@ -62,6 +82,9 @@ pub(crate) struct Cut<'a> {
     /// Folder in which the archive's members are gathered, beside CRIU's logs.
     pub(crate) work: PathBuf,
     pub(crate) takes: Takes,
+    /// The rounds on which it builds, by the SHA-256 of their archives.
+    pub(crate) parents: Vec<String>,
+    pub(crate) tracks: Tracks,
 }
 
 /// What is gathered at a cut.
@@ -71,6 +94,8 @@ pub(crate) enum Takes {
     Everything,
     /// What CRIU dumps, to be looked at.
     Images,
+    /// Memory alone, of a pod that runs.
+    Memory,
 }
 
 impl Cut<'_> {
@@ -89,6 +114,7 @@ impl Cut<'_> {
             // The first failure is the one to tell.
             let _ = release::release(host, &self.places, &self.record);
             let _ = self.note(None);
+            let _ = remove::remove_tree(&self.work.join(archive::ROUNDS));
             return report;
         }
         match afterwards {
@@ -188,29 +214,55 @@ impl Cut<'_> {
     /// What is known of the frozen pod, its members not yet.
     fn manifest(&self) -> Result<Manifest, Error> {
         let host = self.engine.host();
-        let release = Path::new("/proc/sys/kernel/osrelease");
-        let kernel = host.read(release).about("read", release)?;
         let mut containers = Vec::new();
         for (index, spec) in self.record.spec.containers.iter().enumerate() {
             let status = &self.status.containers[index];
-            let tasks = cgroup::tasks(host, &status.cgroup)?;
             containers.push(ContainerRecord {
-                name: spec.name.clone(),
-                tasks: tasks.into_iter().map(|(_, inner)| inner).collect(),
                 streams: self.record.streams[index].clone(),
                 masked: root::masked_files(spec, &status.root),
                 image_files: checks::image_files(host, status, &spec.image)?,
+                ..self.tasks_of(status)?
             });
         }
+        let bound = bound::sockets(host, &self.places, &self.record.spec)?;
+        Ok(Manifest { bound, ..self.bare_manifest(Holds::Checkpoint, containers)? })
+    }
+
+    /// What is known of any archive, its members not yet.
+    pub(crate) fn bare_manifest(
+        &self,
+        holds: Holds,
+        containers: Vec<ContainerRecord>,
+    ) -> Result<Manifest, Error> {
+        let release = Path::new("/proc/sys/kernel/osrelease");
+        let kernel = self.engine.host().read(release).about("read", release)?;
         let origin = Origin {
             kernel: String::from_utf8_lossy(&kernel).trim().to_owned(),
             arch: std::env::consts::ARCH.to_owned(),
             criu: self.criu_version()?,
         };
-        let format = archive::FORMAT;
-        let spec = self.record.spec.clone();
-        let bound = bound::sockets(host, &self.places, &spec)?;
-        Ok(Manifest { format, origin, pod: spec, containers, bound, members: Default::default() })
+        Ok(Manifest {
+            format: archive::FORMAT,
+            holds,
+            origin,
+            pod: self.record.spec.clone(),
+            containers,
+            bound: Vec::new(),
+            parents: self.parents.clone(),
+            members: Default::default(),
+        })
+    }
+
+    /// A container by its name and its tasks alone.
+    pub(crate) fn tasks_of(&self, status: &ContainerStatus) -> Result<ContainerRecord, Error> {
+        let tasks = cgroup::tasks(self.engine.host(), &status.cgroup)?;
+        Ok(ContainerRecord {
+            name: status.name.clone(),
+            tasks: tasks.into_iter().map(|(_, inner)| inner).collect(),
+            streams: Default::default(),
+            masked: Vec::new(),
+            image_files: Default::default(),
+        })
     }
 
     fn criu_version(&self) -> Result<String, Error> {
@@ -221,7 +273,7 @@ impl Cut<'_> {
 
     /// Gathers what CRIU does not carry, from the same instant. The names of all members.
     pub(crate) fn gather(&self) -> Result<Vec<String>, Error> {
-        if self.takes == Takes::Images {
+        if self.takes != Takes::Everything {
             return Ok(Vec::new());
         }
         let mut names = vec![archive::SHM.to_owned()];
@@ -237,10 +289,19 @@ impl Cut<'_> {
                 fs_err::write(&path, unread.bytes).about("write", &path)?;
                 names.push(name);
             }
-            let images = archive::image_folder(&container.name);
-            let folder = self.work.join(&images);
-            for entry in fs_err::read_dir(&folder).about("list", &folder)? {
-                let file = entry.about("list", &folder)?.file_name();
+            names.extend(self.image_names(container)?);
+        }
+        Ok(names)
+    }
+
+    /// Names of the members that are CRIU's images. Where those before them stand is no member.
+    pub(crate) fn image_names(&self, container: &ContainerStatus) -> Result<Vec<String>, Error> {
+        let images = archive::image_folder(&container.name);
+        let folder = self.work.join(&images);
+        let mut names = Vec::new();
+        for entry in fs_err::read_dir(&folder).about("list", &folder)? {
+            let file = entry.about("list", &folder)?.file_name();
+            if file != archive::PARENT {
                 names.push(format!("{images}/{}", file.to_string_lossy()));
             }
         }

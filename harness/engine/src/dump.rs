@@ -100,7 +100,7 @@ impl Cut<'_> {
     }
 
     /// Folders for CRIU's images and for its log.
-    fn folders(&self, container: &ContainerStatus) -> Result<(File, File), Error> {
+    pub(crate) fn folders(&self, container: &ContainerStatus) -> Result<(File, File), Error> {
         let images = self.images(container);
         fs_err::create_dir_all(&images).about("make", &images)?;
         let work = images.parent().unwrap_or(Path::new("/"));
@@ -111,7 +111,7 @@ impl Cut<'_> {
     /// the SysV objects: so it takes neither for the container's own, and a restore writes neither
     /// hostname nor objects into the namespaces of another pod. What the container does have of its
     /// own, CRIU sees from outside.
-    fn command(&self, carries_sysv: bool) -> Result<Command, Error> {
+    pub(crate) fn command(&self, carries_sysv: bool) -> Result<Command, Error> {
         let mut command = self.engine.criu();
         let enters = |kind: &Namespace| match kind {
             Namespace::Uts => true,
@@ -128,7 +128,7 @@ impl Cut<'_> {
         root::externals(&self.places, &root::masked_files(spec, &container.root))
     }
 
-    fn options<'fd>(
+    pub(crate) fn options<'fd>(
         &self,
         spec: &ContainerSpec,
         container: &ContainerStatus,
@@ -139,6 +139,7 @@ impl Cut<'_> {
         let mut options = DumpOptions::new(container.pid, images.as_fd());
         options.freeze_cgroup = Some(container.cgroup.display().to_string());
         options.leave_running = true;
+        (options.track_mem, options.parent_img) = self.tracks.since(spec);
         let shared = &mut options.shared;
         shared.work = Some(work.as_fd());
         for (kind, pin) in &self.status.namespaces {

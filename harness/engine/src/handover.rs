@@ -18,7 +18,8 @@
 //! NAME on both sides; when `Yours` is lost there is none on either, until the taker, which has all
 //! of it, asks again by its word and is told `Yours` again. Nobody else is: the word stands in the
 //! name of what was given. What was given once is in nobody's way: an archive that is called NAME
-//! later is another one. Until `Thanks` has come the giver keeps its file, so that two nodes of
+//! later is another one. The rounds on which a checkpoint builds ([`parents`]) go over before it is
+//! the taker's, those that the taker does not have. Until `Thanks` has come the giver keeps its file, so that two nodes of
 //! which one is lost still have one whole archive between them.
 
 use std::fmt::Debug;
@@ -41,6 +42,7 @@ const MESSAGE_BYTES: u64 = 4096;
 const PIECE: usize = 256 << 10;
 
 mod copy;
+mod parents;
 
 pub use copy::{copy, lend};
 
@@ -49,7 +51,9 @@ pub use copy::{copy, lend};
 enum FromTaker {
     /// Give me the archive; or, where I have all of it, say that it is mine.
     Ask { word: String, have: Option<Member> },
-    /// This has arrived and is flushed.
+    /// Give me a round on which the archive builds.
+    Parent { sha256: String },
+    /// This has arrived and is flushed, with all on which it builds.
     Have { content: Member },
     /// It is called NAME now.
     Thanks,
@@ -134,7 +138,7 @@ fn draw_word() -> Result<String, Error> {
 /// What failed. As long as there is a file called `archive`, it is ours.
 pub fn give(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> Result<Gave, Error> {
     let (mut talk, mut steps) = (Talk::with(peer), Steps::default());
-    let (word, have) = match talk.hear("the taker's question")? {
+    let (word, have) = match parents::hear(&mut talk, archive, "the taker's question")? {
         FromTaker::Ask { word, have } if is_word(&word) => (word, have),
         said => return Err(out_of_place(&said)),
     };
@@ -149,7 +153,7 @@ pub fn give(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
         None => {
             steps.begin(Step::Send, watch);
             talk.send_file(archive)?;
-            match talk.hear("that all has arrived")? {
+            match parents::hear(&mut talk, archive, "that all has arrived")? {
                 FromTaker::Have { content } => content,
                 said => return Err(out_of_place(&said)),
             }
@@ -171,7 +175,7 @@ pub fn give(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
         _ => return Ok(Gave::Given),
     }
     steps.begin(Step::Forget, watch);
-    fs_err::remove_file(&given).about("remove", &given)?;
+    parents::forget(archive, &given)?;
     steps.end(watch);
     Ok(Gave::Thanked)
 }
@@ -191,6 +195,7 @@ pub fn take(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
     let (arriving, content) = match arrived(archive)? {
         Some((word, arriving)) => {
             let content = digest_file(&arriving)?;
+            parents::complete(&mut talk, archive, &arriving)?;
             talk.say(&FromTaker::Ask { word, have: Some(content.clone()) })?;
             (arriving, content)
         }
@@ -200,6 +205,7 @@ pub fn take(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
             talk.say(&FromTaker::Ask { word, have: None })?;
             steps.begin(Step::Receive, watch);
             let content = receive(&mut talk, archive, &arriving)?;
+            parents::complete(&mut talk, archive, &arriving)?;
             steps.end(watch);
             talk.say(&FromTaker::Have { content: content.clone() })?;
             (arriving, content)

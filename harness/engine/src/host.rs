@@ -17,7 +17,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use criu::rpc::{Answer, Command, DumpOptions, Notification, RestoreOptions};
+use criu::rpc::{Answer, Command, DumpOptions, Features, Notification, RestoreOptions};
 use model::pod::{Link, Namespace};
 use nix::mount::MsFlags;
 use serde::{Deserialize, Serialize};
@@ -259,6 +259,15 @@ pub trait Host: fmt::Debug {
 
     /// CRIU's version.
     fn criu_version(&self, program: &Path) -> Result<String, criu::rpc::Error>;
+    /// What this CRIU finds in this kernel.
+    fn criu_features(&self, command: &Command) -> Result<Features, criu::rpc::Error>;
+    /// Has CRIU take the memory of a tree of tasks, which goes on.
+    fn pre_dump(
+        &self,
+        command: &Command,
+        options: &DumpOptions<'_>,
+        limit: Duration,
+    ) -> Result<(), criu::rpc::Error>;
     /// Has CRIU dump a tree of tasks.
     fn dump(
         &self,

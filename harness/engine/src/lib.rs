@@ -25,6 +25,7 @@ mod again;
 mod checkpoint;
 mod dump;
 mod exec;
+mod pre_dump;
 mod recover;
 mod remove;
 mod restore;

@@ -4,17 +4,19 @@
 //! its archive is whole. A pod whose checkpoint has its name is removed as well: the archive is the
 //! pod now. Every other pod runs on.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::message::{Afterwards, Recovered};
-use sha2::{Digest as _, Sha256};
 
+use crate::archive;
 use crate::checks;
 use crate::engine::Engine;
 use crate::error::{About, Error};
 use crate::handover;
 use crate::host::Host;
+use crate::pre_dump;
 use crate::release;
 use crate::scene;
 use crate::store::{Checkpointing, Places, Record, State};
@@ -54,6 +56,10 @@ impl Engine {
         }
         scene::clear_yards(self.host(), &[])?;
         look_at_archives(archives, &mut recovered)?;
+        let strays = archive::clear_strays(archives, None)?;
+        if strays > 0 {
+            recovered.told.push(format!("{strays} rounds of no checkpoint here are removed"));
+        }
         Ok(recovered)
     }
 
@@ -88,7 +94,8 @@ impl Engine {
         recovered: &mut Recovered,
     ) -> Result<(), Error> {
         release::release(self.host(), places, &record)?;
-        if record.checkpoint.take().is_some() {
+        let had_rounds = pre_dump::take_back(places, &mut record)?;
+        if record.checkpoint.take().is_some() || had_rounds {
             record.save(places)?;
         }
         recovered.pods.push(record.status(places));
@@ -149,11 +156,8 @@ fn fate(record: Option<&Record>) -> Result<Fate, Error> {
 fn is_committed(note: &Checkpointing) -> Result<bool, Error> {
     let path = &note.archive;
     let Some(expected) = note.sha256.as_ref().filter(|_| path.exists()) else { return Ok(false) };
-    let mut file = fs_err::File::open(path).about("open", path)?;
-    let mut digest = Sha256::new();
-    std::io::copy(&mut file, &mut digest).about("read", path)?;
-    let found: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(found == *expected)
+    let mut file = File::open(path).about("open", path)?;
+    Ok(archive::sha256(&mut file).about("read", path)? == *expected)
 }
 
 /// Removes archives that are not whole, and tells those that are.

@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::error::{About, Error};
 use crate::host::Host;
 use crate::store::{Places, Record};
-use crate::{cgroup, names, sandbox};
+use crate::{archive, cgroup, names, sandbox};
 
 use std::time::Duration;
 
@@ -21,6 +21,11 @@ impl Engine {
         let places = self.places(pod)?;
         if !places.folder.exists() {
             return Err(Error::NoPod(pod.to_owned()));
+        }
+        if let Ok(record) = Record::load(&places, pod) {
+            for round in &record.rounds {
+                archive::remove_file(&archive::round_beside(&round.of, &round.sha256))?;
+            }
         }
         self.remove_all(&places)
     }

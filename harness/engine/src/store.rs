@@ -10,6 +10,7 @@ use model::message::Afterwards;
 use model::pod::{ContainerStatus, Namespace, PodSpec, PodStatus};
 use serde::{Deserialize, Serialize};
 
+use crate::archive::ROUNDS;
 use crate::error::{About, Error};
 use crate::host::Descriptor;
 use crate::names;
@@ -59,6 +60,11 @@ impl Places {
         self.cgroup.join(".sandbox")
     }
 
+    /// Folder of the images of rounds on which no checkpoint builds yet.
+    pub(crate) fn rounds(&self) -> PathBuf {
+        self.work.join(ROUNDS)
+    }
+
     /// Folder of the containers' roots.
     pub(crate) fn roots(&self) -> PathBuf {
         self.folder.join("roots")
@@ -95,6 +101,9 @@ pub(crate) struct Record {
     pub(crate) state: State,
     /// The checkpoint that is being taken of it.
     pub(crate) checkpoint: Option<Checkpointing>,
+    /// The rounds on which the next one builds, in their order. None while a dump is under way: when
+    /// that does not come to its end, the kernel has forgotten what changed since the round before.
+    pub(crate) rounds: Vec<Round>,
 }
 
 /// How far the making of a pod has come.
@@ -120,6 +129,17 @@ pub(crate) struct Checkpointing {
     pub(crate) reusing: Vec<Descriptor>,
 }
 
+/// A round that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Round {
+    /// The checkpoint's archive.
+    pub(crate) of: PathBuf,
+    /// SHA-256 of the round's archive, in hexadecimal.
+    pub(crate) sha256: String,
+    /// Pages in it.
+    pub(crate) pages: u64,
+}
+
 impl Record {
     /// A pod whose containers do not run yet.
     pub(crate) fn new(spec: &PodSpec) -> Record {
@@ -130,6 +150,7 @@ impl Record {
             streams: Vec::new(),
             state: State::Begun,
             checkpoint: None,
+            rounds: Vec::new(),
         }
     }
 

@@ -24,13 +24,13 @@ pub use failure::{Cause, Failure};
 pub use handover::{GIVING_PORT, HandOver};
 pub use identity::{Card, Identity, KnownHost};
 pub use pages::{FoundPage, MOST_PAGES, PageBytes, WantedPage};
-pub use report::{CheckpointReport, Recovered, RestoreReport};
+pub use report::{CheckpointReport, Recovered, RestoreReport, RoundReport};
 
 use crate::pod::{PodIdentity, PodSpec, PodStatus};
 use crate::{Mark, Phase};
 
 /// Version of these messages. Both sides refuse another one.
-pub const PROTOCOL: u32 = 8;
+pub const PROTOCOL: u32 = 9;
 
 /// Name of the virtio-serial port, below `/dev/virtio-ports/` and in sysfs.
 pub const PORT: &str = "cryolab.agent";
@@ -245,6 +245,16 @@ pub enum Request {
         /// What becomes of the pod when that is done.
         afterwards: Afterwards,
         /// The engine's own deadline for the whole operation.
+        deadline_ms: u64,
+    },
+    /// Take what memory of the pod changed since the last round, or all of it in the first, while the
+    /// pod runs on: the checkpoint of that archive then holds the rest. Answered by [`Reply::Round`].
+    PreDump {
+        /// Name of the pod.
+        pod: String,
+        /// The archive of the checkpoint to come.
+        archive: PathBuf,
+        /// The engine's own deadline for the round.
         deadline_ms: u64,
     },
     /// Make the archive's pod again. Waits at `pre-restore` and `pre-resume`, tells `post-resume`
@@ -465,6 +475,8 @@ pub enum Reply {
     },
     /// See [`Request::Checkpoint`].
     Checkpoint(CheckpointReport),
+    /// See [`Request::PreDump`].
+    Round(RoundReport),
     /// See [`Request::Restore`].
     Restore(RestoreReport),
     /// See [`Request::Recover`].

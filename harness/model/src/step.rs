@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activity {
+    /// Taking memory ahead of a checkpoint, while the pod runs on.
+    PreDump,
     /// Taking a checkpoint.
     Checkpoint,
     /// Making the pod again.
@@ -22,6 +24,10 @@ pub enum Activity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
+    /// CRIU is asked for memory alone; the pod runs on.
+    PreDump,
+    /// What it took gets its name: the next round, or the checkpoint, builds on it.
+    Round,
     /// The network is kept out of the pod.
     Gate,
     /// The pod is frozen.
@@ -84,7 +90,9 @@ pub enum Step {
 
 impl Step {
     /// All steps, in their order within each activity.
-    pub const ALL: [Step; 29] = [
+    pub const ALL: [Step; 31] = [
+        Step::PreDump,
+        Step::Round,
         Step::Gate,
         Step::Freeze,
         Step::Dump,
@@ -120,6 +128,8 @@ impl Step {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Step::PreDump => "pre-dump",
+            Step::Round => "round",
             Step::Gate => "gate",
             Step::Freeze => "freeze",
             Step::Dump => "dump",
@@ -156,6 +166,7 @@ impl Step {
     #[must_use]
     pub fn activity(self) -> Activity {
         match self {
+            Step::PreDump | Step::Round => Activity::PreDump,
             Step::Gate
             | Step::Freeze
             | Step::Dump

@@ -147,6 +147,14 @@ pub enum Event {
         /// Bytes of frames, in both directions.
         bytes: u64,
     },
+    /// A round of a pre-copy was taken from the pod, which runs on, and is on the other node.
+    PreCopied {
+        /// The cell.
+        cell: String,
+        /// The round.
+        #[serde(flatten)]
+        round: Round,
+    },
     /// The checkpoint is another node's now.
     HandedOver {
         /// The cell.
@@ -335,6 +343,27 @@ pub struct Boot {
     pub criu_version: String,
 }
 
+/// A round of a pre-copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Round {
+    /// Which, from 1.
+    pub number: u32,
+    /// Pages of memory in it.
+    pub pages: u64,
+    /// Bytes of its archive.
+    pub archive_bytes: u64,
+    /// Bytes of frames that the wire carried for it.
+    pub bytes: u64,
+    /// How long CRIU took, in milliseconds. The pod stands still for a part of it.
+    pub dump_ms: u64,
+    /// How long it took to make the archive, in milliseconds.
+    pub archive_ms: u64,
+    /// How long it was on its way, in milliseconds.
+    pub carry_ms: u64,
+    /// Why there was no further round, in words.
+    pub last: Option<String>,
+}
+
 /// How a node comes to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -381,6 +410,7 @@ impl Event {
             | Event::WireChanged { cell, .. }
             | Event::Observed { cell, .. }
             | Event::WiresCarried { cell, .. }
+            | Event::PreCopied { cell, .. }
             | Event::HandedOver { cell, .. }
             | Event::CheckpointsCopied { cell, .. }
             | Event::CellNote { cell, .. }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cell::Cell;
-use crate::event::{Boot, End, Event, Host, Plan, Recorded, Start};
+use crate::event::{Boot, End, Event, Host, Plan, Recorded, Round, Start};
 use crate::verdict::{Level, LevelVerdict, Outcome, Standing, Trouble};
 
 /// Times that every cell of `results.json` has; `null` where the scenario has no such time.
@@ -131,6 +131,8 @@ pub struct Evidence {
     pub tasks: Tasks,
     /// Bytes that the wire between nodes carried.
     pub wire_bytes: Option<u64>,
+    /// Rounds of a pre-copy, in their order.
+    pub rounds: Vec<Round>,
     /// Copies that were made of the pod.
     pub copies: Vec<Copied>,
     /// What is as it must be and users should know, in words.
@@ -269,6 +271,10 @@ impl CellResult {
                 self.sizes.archive_bytes = Some(*archive_bytes);
             }
             Event::Restored { tasks, .. } => self.evidence.tasks.after.clone_from(tasks),
+            Event::PreCopied { round, .. } => {
+                *self.sizes.transferred_bytes.get_or_insert_default() += round.bytes;
+                self.evidence.rounds.push(round.clone());
+            }
             Event::HandedOver { bytes, .. } | Event::CheckpointsCopied { bytes, .. } => {
                 *self.sizes.transferred_bytes.get_or_insert_default() += bytes;
             }

@@ -24,8 +24,6 @@ pub struct Scenario {
     pub summary: &'static str,
     /// Whether the pod goes to a node that may run another kernel and CRIU.
     pub has_target: bool,
-    /// Operations of the engine in it at whose steps faults can strike.
-    pub activities: &'static [Activity],
     /// Its variants; the first is the one that the plain name means.
     pub variants: &'static [Variant],
 }
@@ -39,6 +37,8 @@ pub struct Variant {
     pub summary: &'static str,
     /// Whether it is nothing for a workload without an observer.
     pub observed: bool,
+    /// Operations of the engine in it at whose steps faults can strike.
+    pub activities: &'static [Activity],
     /// What happens.
     pub story: Story,
 }
@@ -76,9 +76,8 @@ pub fn select(all: &[Scenario], pattern: &str) -> Result<Vec<Selected>, Unknown>
             let path = format!("{}/{}", scenario.name, variant.name);
             let name = if index == 0 { scenario.name.to_owned() } else { path.clone() };
             if names::fits(pattern, &name) || names::fits(pattern, &path) {
-                let Variant { observed, story, .. } = *variant;
-                let Scenario { activities, has_target, .. } = *scenario;
-                let name = name.clone();
+                let Variant { observed, activities, story, .. } = *variant;
+                let (name, has_target) = (name.clone(), scenario.has_target);
                 selected.push(Selected { name, observed, has_target, activities, story });
             }
             known.push(name);
@@ -101,24 +100,22 @@ mod tests {
     }
 
     const ORDERLY: Variant =
-        Variant { name: "orderly", summary: "", observed: false, story: nothing };
-    const POWER_CUT: Variant =
-        Variant { name: "power-cut", summary: "", observed: false, story: nothing };
+        Variant { name: "orderly", summary: "", observed: false, activities: &[], story: nothing };
+    const POWER_CUT: Variant = Variant {
+        name: "power-cut",
+        summary: "",
+        observed: false,
+        activities: &[],
+        story: nothing,
+    };
     const ALL: [Scenario; 2] = [
         Scenario {
             name: "reboot",
             summary: "",
             has_target: false,
-            activities: &[],
             variants: &[ORDERLY, POWER_CUT],
         },
-        Scenario {
-            name: "migration",
-            summary: "",
-            has_target: false,
-            activities: &[],
-            variants: &[ORDERLY],
-        },
+        Scenario { name: "migration", summary: "", has_target: false, variants: &[ORDERLY] },
     ];
 
     #[rstest]

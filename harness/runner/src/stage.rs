@@ -21,6 +21,7 @@ mod opening;
 mod outside;
 mod pages;
 mod phases;
+mod pre_copy;
 mod prove;
 mod stop;
 mod times;

@@ -395,6 +395,7 @@ fn describe(request: &Request) -> String {
         Request::Start { pod } => format!("start of pod {}", pod.name),
         Request::AwaitReady { pod, container, .. } => format!("wait for {pod}/{container}"),
         Request::Checkpoint { pod, .. } => format!("checkpoint of pod {pod}"),
+        Request::PreDump { pod, .. } => format!("pre-dump of pod {pod}"),
         Request::Restore { archive, .. } => format!("restore of {}", archive.display()),
         Request::WaitAt { .. } => "order to wait at a mark".to_owned(),
         Request::Recover { .. } => "recovery".to_owned(),

@@ -83,6 +83,10 @@ impl Agent {
                 let report = engine.checkpoint(&pod, &archive, afterwards, deadline, self)?;
                 Ok(Reply::Checkpoint(report))
             }
+            Order::PreDump { pod, archive, deadline_ms } => {
+                let deadline = Duration::from_millis(deadline_ms);
+                Ok(Reply::Round(engine.pre_dump(&pod, &archive, deadline, self)?))
+            }
             Order::Restore { archive, identity, deadline_ms } => {
                 self.restore(engine, &archive, identity.as_ref(), deadline_ms)
             }

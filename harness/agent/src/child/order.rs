@@ -33,6 +33,15 @@ pub(crate) enum Order {
         /// For the whole operation.
         deadline_ms: u64,
     },
+    /// Take memory of a running pod ahead of its checkpoint.
+    PreDump {
+        /// Name of the pod.
+        pod: String,
+        /// The checkpoint's archive.
+        archive: PathBuf,
+        /// For the round.
+        deadline_ms: u64,
+    },
     /// Restore a pod.
     Restore {
         /// The archive.

@@ -40,6 +40,21 @@ pub(super) fn checkpoint(
     reply
 }
 
+/// Takes memory of a pod, which runs on, ahead of its checkpoint.
+pub(super) fn pre_dump(
+    call: &Call<'_>,
+    pod: String,
+    archive: PathBuf,
+    deadline_ms: u64,
+) -> anyhow::Result<Reply> {
+    call.node.await_modules()?;
+    let _operating = call.node.engines.operate();
+    let order = Order::PreDump { pod, archive, deadline_ms };
+    let silence = Duration::from_millis(deadline_ms) + MARGIN;
+    let mut operation = call.node.engines.begin(order, silence)?;
+    operation.finish(|_, message| hear(call, message))
+}
+
 /// Passes an event on, and waits for the host's decision where the operation waits.
 pub(super) fn hear(call: &Call<'_>, message: FromEngine) -> anyhow::Result<Option<Decision>> {
     let FromEngine::Event(event) = message else { bail!("the engine said {message:?}") };

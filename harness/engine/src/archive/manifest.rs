@@ -15,14 +15,32 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 /// Name of the pod's `/dev/shm` in the archive.
 pub(crate) const SHM: &str = "shm.tar";
 
+/// The link in a folder of images by which CRIU finds those before them.
+pub(crate) const PARENT: &str = "parent";
+
 /// Names of standard streams in the archive.
 const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
+
+/// Most rounds that a checkpoint builds on.
+pub(crate) const MOST_PARENTS: usize = 32;
+
+/// What an archive holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Holds {
+    /// A pod.
+    Checkpoint,
+    /// A round: memory alone, on which a later round or a checkpoint builds.
+    Round,
+}
 
 /// What an archive is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Format of the archive: 4.
     pub format: u32,
+    /// What it holds.
+    pub holds: Holds,
     /// Where it was made.
     pub origin: Origin,
     /// The pod.
@@ -32,6 +50,9 @@ pub struct Manifest {
     /// Sockets that are bound to the address of the pod's link, in words: with another address it
     /// cannot have them.
     pub bound: Vec<String>,
+    /// The rounds on which it builds, in their order, by the SHA-256 of their archives in hexadecimal:
+    /// what did not change since stands there.
+    pub parents: Vec<String>,
     /// Every other member, by name.
     pub members: BTreeMap<String, Member>,
 }
@@ -110,16 +131,23 @@ pub(crate) fn is_member(name: &str, containers: &[ContainerRecord]) -> bool {
 
 fn is_image(name: &str, folder: &str) -> bool {
     let file = name.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
+    // CRIU finds the images before these by a link of that name, which is no member.
     file.is_some_and(|file| {
-        file.starts_with(|first: char| first.is_ascii_alphanumeric())
+        file != PARENT
+            && file.starts_with(|first: char| first.is_ascii_alphanumeric())
             && file.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
     })
 }
 
 /// Members that an archive of these containers cannot do without.
-pub(crate) fn needed(containers: &[ContainerRecord]) -> Vec<String> {
-    let of_container = containers.iter().flat_map(|container| {
-        [root_member(&container.name), format!("{}/inventory.img", image_folder(&container.name))]
-    });
-    of_container.chain([SHM.to_owned()]).collect()
+pub(crate) fn needed(holds: Holds, containers: &[ContainerRecord]) -> Vec<String> {
+    let inventory = |name: &str| format!("{}/inventory.img", image_folder(name));
+    let inventories = containers.iter().map(|container| inventory(&container.name));
+    match holds {
+        Holds::Round => inventories.collect(),
+        Holds::Checkpoint => {
+            let roots = containers.iter().map(|container| root_member(&container.name));
+            roots.chain(inventories).chain([SHM.to_owned()]).collect()
+        }
+    }
 }

@@ -8,8 +8,9 @@ use std::path::Path;
 use tar::{Archive, EntryType};
 use xxhash_rust::xxh64::Xxh64;
 
-use super::manifest::{self, FORMAT, MANIFEST, Manifest, Member};
-use super::write::Passing;
+use super::manifest::{self, FORMAT, Holds, MANIFEST, MOST_PARENTS, Manifest, Member};
+use super::rounds;
+use super::write::{Passing, sha256};
 use crate::names;
 
 /// Longest manifest that is read.
@@ -41,6 +42,18 @@ pub enum ArchiveError {
         /// Why.
         why: String,
     },
+    /// The archive of a round on which it builds is not there, or another one.
+    #[error("round {number} of {of}, {name}: {why}")]
+    Round {
+        /// Which round, from 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
+        /// What its archive is called.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// Something is longer than it may be.
     #[error("{name}: longer than {limit} bytes")]
     TooLong {
@@ -63,30 +76,37 @@ fn refused(name: &str, why: impl Into<String>) -> ArchiveError {
     ArchiveError::Refused { name: name.to_owned(), why: why.into() }
 }
 
-/// Reads what an archive says about itself; its members are not looked at.
+/// Reads what an archive says about itself; neither its members nor its rounds are looked at.
 ///
 /// # Errors
 /// Why it was refused.
 pub fn show(path: &Path) -> Result<Manifest, ArchiveError> {
-    open(path).map(|opened| opened.manifest)
+    open_alone(path).map(|opened| opened.manifest)
 }
 
-/// Reads a whole archive and checks every member against the manifest.
+/// Reads a whole archive and checks every member against the manifest; those of its rounds too.
 ///
 /// # Errors
 /// Why it was refused.
 pub fn verify(path: &Path) -> Result<Manifest, ArchiveError> {
-    let opened = open(path)?;
-    opened.members(|_| Ok(io::sink()))
+    let mut opened = open_alone(path)?;
+    if opened.manifest.holds == Holds::Checkpoint {
+        opened = open(path)?;
+    }
+    opened.all_members(|_| Ok(io::sink()))
 }
 
-/// Unpacks all members of an archive into a folder that is there and empty.
+/// Unpacks all members of an archive into a folder that is there and empty, with its rounds below it.
 pub(crate) fn unpack(opened: Opened, folder: &Path) -> Result<Manifest, ArchiveError> {
-    opened.members(|name| {
+    let manifest = opened.all_members(|name| {
         let path = folder.join(name);
         fs_err::create_dir_all(path.parent().unwrap_or(folder))?;
         File::options().write(true).create_new(true).open(path)
-    })
+    })?;
+    let linked = rounds::link(&manifest, folder);
+    let name = manifest::PARENT.to_owned();
+    linked.map_err(|source| ArchiveError::Write { name, source })?;
+    Ok(manifest)
 }
 
 /// An archive whose manifest was read and makes sense.
@@ -94,6 +114,8 @@ pub(crate) struct Opened {
     file: File,
     /// What the archive says about itself.
     pub(crate) manifest: Manifest,
+    /// The rounds on which it builds, in their order.
+    rounds: Vec<Opened>,
 }
 
 type Stream<'a> = Archive<zstd::Decoder<'static, BufReader<&'a File>>>;
@@ -102,8 +124,43 @@ fn stream(file: &File) -> io::Result<Stream<'_>> {
     Ok(Archive::new(zstd::Decoder::new(file)?))
 }
 
-/// Opens an archive and reads its manifest.
+/// Opens the archive of a checkpoint and reads its manifest. The archives of its rounds stand beside
+/// it, and each is the one that it names.
 pub(crate) fn open(path: &Path) -> Result<Opened, ArchiveError> {
+    let mut opened = open_alone(path)?;
+    if opened.manifest.holds != Holds::Checkpoint {
+        return Err(ArchiveError::Manifest("it holds a round, and no checkpoint".to_owned()));
+    }
+    let parents = &opened.manifest.parents;
+    let rounds = parents.iter().enumerate().map(|(index, sha256)| {
+        let path = rounds::beside(path, sha256);
+        open_round(&path, sha256, &opened.manifest).map_err(|why| ArchiveError::Round {
+            number: index + 1,
+            of: parents.len(),
+            name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            why,
+        })
+    });
+    opened.rounds = rounds.collect::<Result<_, _>>()?;
+    Ok(opened)
+}
+
+fn open_round(path: &Path, expected: &str, of: &Manifest) -> Result<Opened, String> {
+    let mut round = open_alone(path).map_err(|error| error.to_string())?;
+    if sha256(&mut round.file).map_err(|error| error.to_string())? != expected {
+        return Err("it is another one than the checkpoint names".to_owned());
+    }
+    let names = |manifest: &Manifest| -> Vec<String> {
+        manifest.containers.iter().map(|container| container.name.clone()).collect()
+    };
+    if round.manifest.holds != Holds::Round || names(&round.manifest) != names(of) {
+        return Err("it is no round of this pod".to_owned());
+    }
+    Ok(round)
+}
+
+/// Opens an archive of any kind and reads its manifest; its rounds are not looked at.
+fn open_alone(path: &Path) -> Result<Opened, ArchiveError> {
     let file = File::open(path).map_err(ArchiveError::Read)?;
     let mut archive = stream(&file).map_err(ArchiveError::Read)?;
     let first = archive.entries().map_err(ArchiveError::Read)?.raw(true).next();
@@ -119,7 +176,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened, ArchiveError> {
     }
     let manifest = parse(&text)?;
     drop(archive);
-    Ok(Opened { file, manifest })
+    Ok(Opened { file, manifest, rounds: Vec::new() })
 }
 
 /// The name of a plain file without extensions; anything else is refused.
@@ -164,7 +221,13 @@ fn check(manifest: &Manifest) -> Result<(), ArchiveError> {
     {
         return Err(refused(name, "no member of a checkpoint"));
     }
-    let needed = manifest::needed(&manifest.containers);
+    if manifest.parents.len() > MOST_PARENTS {
+        return wrong(format!("builds on more than {MOST_PARENTS} rounds"));
+    }
+    if let Some(parent) = manifest.parents.iter().find(|parent| !rounds::is_sha256(parent)) {
+        return wrong(format!("`{parent}` is no SHA-256 of a round"));
+    }
+    let needed = manifest::needed(manifest.holds, &manifest.containers);
     match needed.iter().find(|name| !members.contains_key(*name)) {
         Some(name) => Err(refused(name, "missing in the manifest")),
         None => Ok(()),
@@ -172,6 +235,24 @@ fn check(manifest: &Manifest) -> Result<(), ArchiveError> {
 }
 
 impl Opened {
+    /// Bytes of all members, those of the rounds too.
+    pub(crate) fn bytes(&self) -> u64 {
+        let rounds = self.rounds.iter().map(Opened::bytes);
+        rounds.fold(self.manifest.bytes(), u64::saturating_add)
+    }
+
+    /// Reads all members of the rounds and then its own into what `make` gives for each.
+    fn all_members<W: Write>(
+        mut self,
+        mut make: impl FnMut(&str) -> io::Result<W>,
+    ) -> Result<Manifest, ArchiveError> {
+        for (index, round) in std::mem::take(&mut self.rounds).into_iter().enumerate() {
+            let folder = rounds::folder(index + 1);
+            round.members(|name| make(&format!("{folder}/{name}")))?;
+        }
+        self.members(make)
+    }
+
     /// Reads all members into what `make` gives for each, and checks them.
     fn members<W: Write>(
         mut self,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use model::Digest;
@@ -28,6 +28,11 @@ pub(crate) struct Written {
 }
 
 impl Written {
+    /// Gives the archive another name than the one that it was written for, and none yet.
+    pub(crate) fn called(self, path: PathBuf) -> Self {
+        Written { path, ..self }
+    }
+
     /// Gives the archive its name, durably: from here on it exists.
     ///
     /// # Errors
@@ -112,8 +117,19 @@ fn write_partial(
     let Passing { inner, bytes, .. } = stream(output, manifest, folder).about("write", partial)?;
     let file = inner.into_inner().map_err(io::IntoInnerError::into_error);
     file.about("write", partial)?.sync_all().about("flush", partial)?;
-    let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((bytes, sha256))
+    Ok((bytes, hex(&digest.finalize())))
+}
+
+/// SHA-256 of what a file holds from its begin, in hexadecimal.
+pub(crate) fn sha256(file: &mut File) -> io::Result<String> {
+    file.rewind()?;
+    let mut digest = Sha256::new();
+    io::copy(file, &mut digest)?;
+    Ok(hex(&digest.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The archive as a stream.

@@ -7,7 +7,7 @@ use xxhash_rust::xxh64::{Xxh64, xxh64};
 use super::analysis::{Found, Mapping, Memory, Searched, Sought};
 use super::container::Images;
 use super::mappings::{Object, View};
-use super::pages::{self, PAGE};
+use super::pages::{Layers, PAGE};
 use super::search::{Hit, Patterns, Window};
 use super::table::lossy;
 
@@ -52,10 +52,11 @@ impl Search {
 pub(super) fn read(images: &mut Images<'_, '_>, objects: Vec<Object>) {
     let mut claimed = BTreeSet::new();
     for object in objects {
-        let Some(pagemap) = images.pagemap(&object.pagemap) else { continue };
+        let Some(layers) = Layers::read(images, &object.pagemap) else { continue };
         // So that all of it is no more than there are pages.
-        if !claimed.insert(pagemap.pages_id) {
-            let why = format!("pages-{}.img is another pagemap's already", pagemap.pages_id);
+        let taken = layers.files().find(|file| !claimed.insert((*file).to_owned()));
+        if let Some(file) = taken {
+            let why = format!("{file} is another pagemap's already");
             images.told(&object.pagemap, why);
             continue;
         }
@@ -65,7 +66,7 @@ pub(super) fn read(images: &mut Images<'_, '_>, objects: Vec<Object>) {
         let mut mappings = std::mem::take(&mut images.looker.mappings);
         let mut pass = Pass::new(&container, &object, &mut search, &mut mappings);
         let mut window = Window::new(pass.patterns);
-        let streamed = pages::stream(images, &pagemap, |place, piece| {
+        let streamed = layers.stream(images, |place, piece| {
             pass.tally(place, piece);
             window.feed(place, piece, &mut |hit| pass.found.hit(hit));
         });

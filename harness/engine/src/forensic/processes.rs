@@ -7,7 +7,7 @@ use prost_reflect::DynamicMessage;
 
 use super::analysis::{Process, Thread};
 use super::container::Images;
-use super::pages;
+use super::pages::Layers;
 use super::table::{Table, lossy};
 
 /// Most bytes of arguments, and of the environment, of a process.
@@ -126,12 +126,12 @@ fn texts(
 ) -> [Vec<String>; 2] {
     let Some(memory) = memory else { return Default::default() };
     let image = format!("pagemap-{pid}.img");
-    let Some(pagemap) = images.pagemap(&image) else { return Default::default() };
+    let Some(layers) = Layers::read(images, &image) else { return Default::default() };
     [("mm_arg_start", "mm_arg_end"), ("mm_env_start", "mm_env_end")].map(|(start, end)| {
         let (start, end) = (number(memory, start), number(memory, end));
         let length = end.saturating_sub(start).min(LONGEST_TEXT);
         let length = images.looker.text(usize::try_from(length).unwrap_or(0)) as u64;
-        match pages::read(images, &pagemap, start, length) {
+        match layers.bytes(images, start, length) {
             Ok(bytes) => words(&bytes),
             Err(why) => {
                 images.told(&image, why);

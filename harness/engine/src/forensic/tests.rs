@@ -27,11 +27,14 @@ fn schema() -> Schema {
 struct Made {
     folder: TempDir,
     schema: Schema,
+    /// The rounds on which it builds.
+    parents: Vec<String>,
 }
 
 impl Made {
     fn new() -> Made {
-        let made = Made { folder: tempfile::tempdir().expect("a folder"), schema: schema() };
+        let folder = tempfile::tempdir().expect("a folder");
+        let made = Made { folder, schema: schema(), parents: Vec::new() };
         std::fs::create_dir_all(made.images()).expect("made");
         let root = made.folder.path().join("upper");
         std::fs::create_dir_all(root.join("data")).expect("made");
@@ -65,16 +68,35 @@ impl Made {
     }
 
     fn archive(&self) -> PathBuf {
+        let path = self.folder.path().join("demo.tar.zst");
+        self.write(&path, archive::Holds::Checkpoint).commit().expect("committed");
+        path
+    }
+
+    /// Makes this a round on which `later` builds.
+    fn before(&self, later: &mut Made) {
+        let path = later.folder.path().join("demo.tar.zst");
+        let written = self.write(&path, archive::Holds::Round);
+        later.parents.push(written.sha256.clone());
+        let round = archive::round_beside(&path, &written.sha256);
+        written.called(round).commit().expect("committed");
+    }
+
+    fn write(&self, path: &Path, holds: archive::Holds) -> archive::Written {
         let images = std::fs::read_dir(self.images()).expect("listed");
         let names = images.map(|it| it.expect("entry").file_name().to_string_lossy().into_owned());
         let images = names.map(|name| format!("containers/main/images/{name}"));
-        let members = images.chain(["containers/main/root.tar".into(), "shm.tar".into()]);
+        let besides = ["containers/main/root.tar".to_owned(), "shm.tar".to_owned()];
+        let members =
+            images.chain(besides.into_iter().filter(|_| holds == archive::Holds::Checkpoint));
         let pod = r#"{"name": "demo", "hostname": "demo", "link": null, "share": ["net", "ipc", "uts"], "shm_mib": 1, "containers":
             [{"name": "main", "image": "/image", "command": ["/sh"], "env": [], "directory": "/",
             "uid": 0, "gid": 0, "rlimits": {}, "tmpfs": {}, "masked": [], "stdio": "pipe",
             "memory_mib": null, "criu": {}}]}"#;
         let manifest = Manifest {
             format: archive::FORMAT,
+            holds,
+            parents: self.parents.clone(),
             origin: Origin { kernel: "6.12".into(), arch: "x86_64".into(), criu: "4.1.1".into() },
             pod: serde_json::from_str::<PodSpec>(pod).expect("a pod"),
             containers: vec![ContainerRecord {
@@ -87,10 +109,7 @@ impl Made {
             bound: Vec::new(),
             members: digest_members(self.folder.path(), members).expect("digests"),
         };
-        let path = self.folder.path().join("demo.tar.zst");
-        let written = write(&path, &manifest, self.folder.path()).expect("written");
-        written.commit().expect("committed");
-        path
+        write(path, &manifest, self.folder.path()).expect("written")
     }
 
     fn analyse(&self, texts: &[&str], regexes: &[&str]) -> Analysis {
@@ -217,6 +236,33 @@ fn a_pod_is_told_with_all_that_it_had() {
     let analysis = stable(pod().analyse(&["secret", "nowhere"], &["A=."]));
     insta::assert_json_snapshot!(analysis);
     insta::assert_snapshot!(html(&analysis));
+}
+
+#[test]
+fn what_was_taken_ahead_is_part_of_the_memory() {
+    let whole = stable(pod().analyse(&["secret", "nowhere"], &["A=."]));
+    let mut later = pod();
+    let pages = std::fs::read(later.images().join("pages-1.img")).expect("pages");
+    let run = |start, flags| format!(r#"{{"vaddr": {start}, "nr_pages": 1, "flags": {flags}}}"#);
+    let two = |first, second| {
+        format!(r#"{{"pages_id": 1}}, {}, {}"#, run(4096, first), run(8192, second))
+    };
+    let (first, middle) = (Made::new(), Made::new());
+    for (made, pagemap, pages) in [
+        (&first, two(4, 4), &[&[b'?'; 4096][..], &pages[4096..]].concat()[..]),
+        (&middle, two(4, 1), &[b'?'; 4096]),
+        (&later, two(4, 1), &pages[..4096]),
+    ] {
+        made.put("inventory.img", "INVENTORY", r#"{"img_version": 2}"#);
+        made.put("pagemap-1.img", "PAGEMAP", &pagemap);
+        made.raw("pages-1.img", pages);
+    }
+    first.before(&mut later);
+    middle.before(&mut later);
+    assert_eq!(stable(later.analyse(&["secret", "nowhere"], &["A=."])), whole);
+    later.parents.remove(0);
+    let told = later.analyse(&["secret"], &[]).unread;
+    assert!(told.iter().any(|it| it.why.contains("images that are not there")), "{told:?}");
 }
 
 #[test]

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::archive::tests::rounds::built;
+use crate::archive::{self, round_beside};
 use crate::watch::PhaseReached;
 
 struct Told(Vec<&'static str>);
@@ -172,10 +174,47 @@ fn another_archive_than_the_one_that_arrived_is_not_ours() {
     assert!(nodes.talk([WHOLE; 2]).1.is_ok(), "the next try begins anew");
 }
 
+/// Nodes of which the first has a checkpoint that builds on two rounds.
+fn nodes_with_rounds() -> (Nodes, Vec<PathBuf>) {
+    let nodes = Nodes::new();
+    built(nodes.giver.parent().expect("a folder"));
+    let beside = |sha256: &String| round_beside(&nodes.taker, sha256);
+    let rounds = archive::parents(&nodes.giver).iter().map(beside).collect();
+    (nodes, rounds)
+}
+
+#[test]
+fn rounds_that_the_taker_lacks_go_over_with_the_checkpoint() {
+    let (nodes, rounds) = nodes_with_rounds();
+    // One of them is there, and the other one is not to be had yet.
+    let here = |round: &Path| nodes.giver.with_file_name(round.file_name().expect("a name"));
+    fs_err::copy(here(&rounds[0]), &rounds[0]).expect("carried");
+    let hidden = nodes.giver.with_file_name("hidden");
+    fs_err::rename(here(&rounds[1]), &hidden).expect("hidden");
+    let (gave, took) = nodes.talk([WHOLE; 2]);
+    assert!(gave.expect_err("not whole").to_string().contains("it is not here"));
+    assert!(took.is_err() && nodes.giver.exists() && !nodes.taker.exists());
+    fs_err::rename(&hidden, here(&rounds[1])).expect("shown");
+    assert_eq!(nodes.talk([WHOLE; 2]).0.expect("given"), Gave::Thanked);
+    archive::verify(&nodes.taker).expect("whole, with its rounds");
+    assert_eq!(nodes.names(&nodes.giver), [""; 0], "rounds are given away too");
+}
+
+#[test]
+fn another_round_than_the_one_that_is_named_is_not_taken() {
+    let (nodes, rounds) = nodes_with_rounds();
+    let here = |round: &Path| nodes.giver.with_file_name(round.file_name().expect("a name"));
+    fs_err::copy(here(&rounds[0]), here(&rounds[1])).expect("forged");
+    let (_, took) = nodes.talk([WHOLE; 2]);
+    assert!(took.expect_err("refused").to_string().contains("another round"));
+    assert!(nodes.giver.exists() && !rounds[1].exists());
+}
+
 #[rstest::rstest]
 #[case::no_json(b"\x7fELF\n")]
 #[case::endless(&[b'x'; 9000])]
 #[case::a_way_out(br#"{"Ask":{"word":"/../../../../../../etc/passwd/..","have":null}}"#)]
+#[case::a_round_of_another_folder(br#"{"Parent":{"sha256":"/../../../etc/passwd"}}"#)]
 #[case::out_of_place(br#""Thanks""#)]
 #[case::nothing(b"")]
 fn a_stranger_gets_nothing(#[case] said: &[u8]) {
@@ -209,5 +248,24 @@ proptest! {
         prop_assert_eq!(nodes.owners(), 1);
         prop_assert_eq!(fs_err::read(&nodes.taker).expect("an archive"), CONTENT);
         prop_assert_eq!(nodes.names(&nodes.taker), ["pod.tar.zst"]);
+    }
+    /// The same with rounds: who owns the pod has all of it.
+    #[test]
+    fn whoever_owns_a_checkpoint_has_its_rounds(
+        breaks in prop::collection::vec((0..2600usize, 0..900usize), 0..6),
+    ) {
+        let (nodes, _) = nodes_with_rounds();
+        for (by_giver, by_taker) in breaks.into_iter().chain([(WHOLE, WHOLE)]) {
+            let (_, took) = nodes.talk([by_giver, by_taker]);
+            prop_assert!(nodes.owners() <= 1);
+            prop_assert_eq!(took.is_ok(), nodes.taker.exists());
+            let owner = [&nodes.giver, &nodes.taker].into_iter().find(|archive| archive.exists());
+            let whole = owner.is_none_or(|owner| archive::verify(owner).is_ok());
+            prop_assert!(whole, "an owner without rounds");
+            if took.is_ok() {
+                break;
+            }
+        }
+        prop_assert!(nodes.taker.exists());
     }
 }

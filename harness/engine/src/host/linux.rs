@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use criu::rpc::{Command, DumpOptions, RestoreOptions};
+use criu::rpc::{Answer, Command, DumpOptions, Features, RestoreOptions};
 use model::pod::{Link, Namespace};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags};
@@ -24,6 +24,9 @@ use super::{
 
 /// How long CRIU may take to say its version.
 const VERSION_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long CRIU may take to look at the kernel.
+const FEATURES_LIMIT: Duration = Duration::from_secs(60);
 
 /// The kernel of this machine. The process that uses it must have one thread and be root.
 #[derive(Clone, Copy, Debug, Default)]
@@ -209,6 +212,19 @@ impl Host for LinuxHost {
     fn criu_version(&self, program: &Path) -> Result<String, criu::rpc::Error> {
         let session = Command::new(program).spawn()?;
         Ok(session.version(Instant::now() + VERSION_LIMIT)?.to_string())
+    }
+
+    fn criu_features(&self, command: &Command) -> Result<Features, criu::rpc::Error> {
+        command.spawn()?.features(Instant::now() + FEATURES_LIMIT)
+    }
+
+    fn pre_dump(
+        &self,
+        command: &Command,
+        options: &DumpOptions<'_>,
+        limit: Duration,
+    ) -> Result<(), criu::rpc::Error> {
+        command.spawn()?.pre_dump(options, Instant::now() + limit, &mut |_| Answer::Go)
     }
 
     fn dump(

@@ -40,6 +40,27 @@ pub struct CheckpointReport {
     pub work: PathBuf,
 }
 
+/// What a round of a pre-copy did. Times in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundReport {
+    /// Which round, from 1.
+    pub number: u32,
+    /// Pages of memory in it.
+    pub pages: u64,
+    /// CRIU's pre-dump. The pod stands still for a part of it.
+    pub dump_us: u64,
+    /// Archive, fsync and rename, while the pod runs.
+    pub archive_us: u64,
+    /// Bytes of the round's archive.
+    pub archive_bytes: u64,
+    /// The round's archive.
+    pub archive: PathBuf,
+    /// Why there is to be no further round, if so.
+    pub last: Option<String>,
+    /// The folder of CRIU's log on the node.
+    pub work: PathBuf,
+}
+
 /// What a restore did. Times in microseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreReport {

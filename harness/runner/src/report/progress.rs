@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::event::{Event, Recorded, Start};
+use crate::event::{Event, Recorded, Round, Start};
 
 /// Shows events to a person who waits.
 #[derive(Debug)]
@@ -97,6 +97,7 @@ fn message(event: &Event) -> String {
         Event::WireChanged { phase, what, .. } => format!("{phase}: {what}"),
         Event::Observed { node, .. } => format!("observed from {node}"),
         Event::WiresCarried { bytes, .. } => format!("{} KiB on wires", bytes >> 10),
+        Event::PreCopied { round, .. } => pre_copied(round),
         Event::HandedOver { from, to, bytes, ms, .. } => {
             format!("handed over from {from} to {to}: {} KiB in {}", bytes >> 10, seconds(*ms))
         }
@@ -130,6 +131,14 @@ fn message(event: &Event) -> String {
         }
         Event::RunFinished { code } => format!("finished with {code}"),
     }
+}
+
+fn pre_copied(round: &Round) -> String {
+    let (number, pages, kib) = (round.number, round.pages, round.bytes >> 10);
+    let (took, carried) = (seconds(round.dump_ms), seconds(round.carry_ms));
+    let last = round.last.as_ref().map(|why| format!("; no further round: {why}"));
+    let last = last.unwrap_or_default();
+    format!("round {number}: {pages} pages in {took}, {kib} KiB over in {carried}{last}")
 }
 
 fn seconds(ms: u64) -> String {

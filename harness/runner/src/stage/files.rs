@@ -4,6 +4,7 @@ use std::path::Path;
 
 use model::message::{Reply, Request};
 use serde::Serialize;
+use vm::Guest;
 
 use super::{Keep, NodeName, REQUEST, Stage, Stop, unexpected};
 
@@ -79,6 +80,21 @@ impl Stage {
         if let Ok(guest) = self.guest(node) {
             let bytes = guest.get(ARCHIVE, ARCHIVE_BYTES).await?;
             fs_err::write(self.folder().join("checkpoint.tar.zst"), bytes)?;
+            self.fetch_rounds(&guest).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings home the rounds on which the archive builds: they stand beside it.
+    async fn fetch_rounds(&self, guest: &Guest) -> Result<(), Stop> {
+        let archives = Path::new(ARCHIVE).parent().unwrap_or(Path::new("/"));
+        let names = match guest.request(Request::List { path: archives.into() }, REQUEST).await? {
+            Reply::Names(names) => names,
+            other => return Err(unexpected("list", &other)),
+        };
+        for name in names.iter().filter(|name| is_round(name)) {
+            let bytes = guest.get(archives.join(name), ARCHIVE_BYTES).await?;
+            fs_err::write(self.folder().join(name), bytes)?;
         }
         Ok(())
     }
@@ -91,6 +107,12 @@ impl Stage {
         names.sort();
         names
     }
+}
+
+/// Whether a file beside the archive is one of its rounds; the guest is not trusted with its name.
+fn is_round(name: &str) -> bool {
+    let sha256 = name.strip_prefix("checkpoint.tar.zst.round-");
+    sha256.is_some_and(|it| it.len() == 64 && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Names in our folder for files of a guest, which is not trusted with paths: the last part where
@@ -108,6 +130,13 @@ fn flat(files: &[&String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_round_is_known_by_its_whole_name() {
+        let name = format!("checkpoint.tar.zst.round-{}", "0f".repeat(32));
+        assert!(is_round(&name) && !is_round(&format!("{name}.copying")));
+        assert!(!is_round("checkpoint.tar.zst") && !is_round(&format!("../{name}")));
+    }
 
     #[test]
     fn a_guest_cannot_name_files_outside() {

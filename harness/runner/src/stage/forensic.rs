@@ -71,7 +71,7 @@ impl Stage {
         Ok(())
     }
 
-    async fn copy(
+    pub(super) async fn copy(
         &mut self,
         from: NodeName,
         archive: &str,

@@ -1,7 +1,8 @@
 //! One page out of the images of a dump.
 //!
 //! Private pages are where `pagemap-PID.img` says, those of memory that is shared where the pagemap
-//! of the shared object does, which the mappings in `mm-PID.img` lead to. A page that was never
+//! of the shared object does, which the mappings in `mm-PID.img` lead to. A page that did not change
+//! since a round before is in the images of that one, to which the link `parent` leads. A page that was never
 //! written to since it was mapped from a file is in no image: it is still in that file.
 
 use std::collections::BTreeMap;
@@ -18,6 +19,12 @@ use crate::memory::PAGE;
 
 /// Longest image that is read for the sake of a page: a pagemap of a million runs.
 const LONGEST_IMAGE: u64 = 32 << 20;
+
+/// The link to the images before.
+const PARENT: &str = "parent";
+
+/// Most images before others that are looked into.
+const MOST_PARENTS: usize = 32;
 
 /// A page as a dump has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,11 +63,19 @@ pub(crate) struct Pages<'s> {
     schema: &'s Schema,
     pagemaps: BTreeMap<String, Pagemap>,
     mappings: BTreeMap<i32, Vec<Mapping>>,
+    /// How many images come after these.
+    depth: usize,
+    parent: Option<Box<Pages<'s>>>,
 }
 
 impl<'s> Pages<'s> {
     pub(crate) fn new(folder: PathBuf, schema: &'s Schema) -> Self {
-        Pages { folder, schema, pagemaps: BTreeMap::new(), mappings: BTreeMap::new() }
+        Pages::at_depth(folder, schema, 0)
+    }
+
+    fn at_depth(folder: PathBuf, schema: &'s Schema, depth: usize) -> Self {
+        let (pagemaps, mappings) = (BTreeMap::new(), BTreeMap::new());
+        Pages { folder, schema, pagemaps, mappings, depth, parent: None }
     }
 
     /// A page of a task's own, by its address. `pid` is that in the container.
@@ -113,9 +128,26 @@ impl<'s> Pages<'s> {
                     read_page(&pages, file, byte, PAGE).map_err(|error| error.to_string())?;
                 Ok(Some(Dumped::Page { bytes, place: format!("{pages} at byte {byte}") }))
             }
-            PageAt::Parent => Err(format!("not in these images: {name} leaves it to a parent's")),
+            PageAt::Parent => self.in_parent(name, address),
             PageAt::Later => Err(format!("not in the images: {name} leaves it for later")),
             PageAt::Nowhere => Ok(None),
+        }
+    }
+
+    /// A page that did not change since the images before.
+    fn in_parent(&mut self, name: &str, address: u64) -> Result<Option<Dumped>, Why> {
+        let (folder, depth) = (self.folder.join(PARENT), self.depth + 1);
+        if depth > MOST_PARENTS || !folder.exists() {
+            return Err(format!("not in these images: {name} leaves it to a parent's"));
+        }
+        let schema = self.schema;
+        let fresh = || Box::new(Pages::at_depth(folder, schema, depth));
+        let found = self.parent.get_or_insert_with(fresh).at(name, address)?;
+        match found {
+            Some(Dumped::Page { bytes, place }) => {
+                Ok(Some(Dumped::Page { bytes, place: format!("{PARENT}/{place}") }))
+            }
+            _ => Err(format!("not in the images: {PARENT}/{name} has no page at {address:#x}")),
         }
     }
 

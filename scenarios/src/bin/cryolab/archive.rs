@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
-use engine::archive::{self, ArchiveError, Manifest};
+use engine::archive::{self, ArchiveError, Holds, Manifest};
 use runner::verdict::plain;
 
 use crate::arguments::archive::ArchiveCommand;
@@ -34,7 +34,13 @@ pub(crate) fn run(wanted: &ArchiveCommand) -> Result<u8, Exit> {
             let manifest = read(file, archive::verify)?;
             let (members, bytes) = (manifest.members.len(), manifest.bytes());
             let name = file.display();
-            print(&format!("{name}: whole: {members} members, {bytes} bytes\n"))?;
+            let rounds = match manifest.parents.len() {
+                rounds if rounds > 0 && manifest.holds == Holds::Checkpoint => {
+                    format!(", with the {rounds} rounds on which it builds")
+                }
+                _ => String::new(),
+            };
+            print(&format!("{name}: whole: {members} members, {bytes} bytes{rounds}\n"))?;
         }
         ArchiveCommand::Analyse(wanted) => analyse::run(wanted)?,
         ArchiveCommand::Chain(wanted) => chain::run(wanted)?,
@@ -69,6 +75,12 @@ impl Display for Shown<'_> {
         writeln!(f, "pod         {}", plain(&manifest.pod.name))?;
         writeln!(f, "made on     Linux {kernel} ({arch}), by CRIU {criu}")?;
         writeln!(f, "format      {}", manifest.format)?;
+        if manifest.holds == Holds::Round {
+            writeln!(f, "holds       memory that was taken ahead of a checkpoint, and no more")?;
+        }
+        for (index, parent) in manifest.parents.iter().enumerate() {
+            writeln!(f, "builds on   round {} beside it: {}", index + 1, plain(parent))?;
+        }
         for (container, spec) in manifest.containers.iter().zip(&manifest.pod.containers) {
             let command: Vec<String> = spec.command.iter().map(|word| plain(word)).collect();
             let tasks: Vec<String> = container.tasks.iter().map(ToString::to_string).collect();
@@ -98,6 +110,8 @@ mod tests {
 
     const MANIFEST: &str = r#"{
         "format": 4,
+        "holds": "checkpoint",
+        "parents": ["aa"],
         "origin": {"kernel": "6.12\u001b[2J", "arch": "x86_64", "criu": "4.1.1"},
         "pod": {"name": "p", "hostname": "p", "link": null, "share": ["net", "ipc", "uts"], "shm_mib": 1, "containers": []},
         "containers": [],

@@ -232,8 +232,14 @@ mod tests {
         let names = ["in-place", "reboot", "*"].map(str::to_owned);
         let chosen = stories(&names).expect("known");
         let chosen: Vec<&str> = chosen.iter().map(|(it, _)| it.name.as_str()).collect();
-        let rest =
-            ["reboot/power-cut", "quick-start", "migration", "forensic", "in-place/wire-cut"];
+        let rest = [
+            "reboot/power-cut",
+            "quick-start",
+            "migration",
+            "migration/pre-copy",
+            "forensic",
+            "in-place/wire-cut",
+        ];
         assert_eq!(chosen, [&["in-place", "reboot"], &rest[..]].concat());
     }
 

@@ -132,6 +132,7 @@ pub const FILES: &[FileRule] = &[
     line("pagemap-shmem", Not, MEMORY),
     line("pages", Not, MEMORY),
     line("pages-shmem", Not, MEMORY),
+    line("parent", Not, "a link to images taken ahead, which hold pages alone"),
     line("tmpfs", Not, TMPFS),
     line("tmpfs-dev", Not, TMPFS),
     line("stats", Not, SERVICE),
