@@ -3,7 +3,7 @@
 //! Its address moves with it, so that a connection from a third node goes on.
 
 use model::Activity;
-use runner::scenario::{Scenario, Variant};
+use runner::scenario::{Scenario, Variant, Wants};
 use runner::stage::{NodeName, Stage, Stop};
 
 use crate::{DATA_MIB, judge};
@@ -19,7 +19,7 @@ pub const MIGRATION: Scenario = Scenario {
 const STOP_COPY: Variant = Variant {
     name: "stop-copy",
     summary: "the pod stands still while all of it goes over the wire",
-    observed: false,
+    wants: Wants::Nothing,
     story: |stage| Box::pin(stop_copy(stage)),
 };
 

@@ -17,8 +17,16 @@ pub(crate) const GUEST_PROGRAMS: &str = "CRYOLAB_GUEST_BIN";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Packages whose programs run in guests.
-const GUEST_PACKAGES: [&str; 7] =
-    ["agent", "counter", "http-client", "lossy", "postgresql-client", "probe", "redis-client"];
+const GUEST_PACKAGES: [&str; 8] = [
+    "agent",
+    "confined",
+    "counter",
+    "http-client",
+    "lossy",
+    "postgresql-client",
+    "probe",
+    "redis-client",
+];
 
 /// The programs, built.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::error::{About, Error};
 use crate::store::{Checkpointing, Places, Record};
 use crate::watch::{Progress, Watch};
-use crate::{bound, cgroup, checks, freeze, release, remove, root, sandbox, stdio};
+use crate::{bound, cgroup, checks, freeze, profile, release, remove, root, sandbox, stdio};
 
 impl Engine {
     /// Freezes a pod, dumps it, writes the archive, and removes the pod or lets it run on.
@@ -200,6 +200,7 @@ impl Cut<'_> {
                 streams: self.record.streams[index].clone(),
                 masked: root::masked_files(spec, &status.root),
                 image_files: checks::image_files(host, status, &spec.image)?,
+                profiles: profile::of_container(host, status)?,
             });
         }
         let origin = Origin {

@@ -5,6 +5,7 @@
 //! clock are asked for here. The engine's verbs hold no system call.
 
 mod child;
+mod confine;
 mod linux;
 mod network;
 mod sockets;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use criu::rpc::{Answer, Command, DumpOptions, Notification, RestoreOptions};
-use model::pod::Link;
+use model::pod::{Link, Security};
 use nix::mount::MsFlags;
 use serde::{Deserialize, Serialize};
 
@@ -190,6 +191,8 @@ pub struct Process {
     pub gid: u32,
     /// Resource limits by the kernel's name in lower case: soft and hard.
     pub rlimits: BTreeMap<String, (u64, u64)>,
+    /// What confines it.
+    pub security: Security,
 }
 
 /// A process could not be started.

@@ -86,6 +86,7 @@ impl Engine {
             uid: spec.uid,
             gid: spec.gid,
             rlimits: spec.rlimits.clone(),
+            security: spec.security.clone(),
         };
         self.host().spawn(&process, streams).map_err(|error| Error::Setup {
             container: spec.name.clone(),

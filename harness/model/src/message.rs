@@ -30,7 +30,7 @@ use crate::pod::{PodIdentity, PodSpec, PodStatus};
 use crate::{Mark, Phase};
 
 /// Version of these messages. Both sides refuse another one.
-pub const PROTOCOL: u32 = 8;
+pub const PROTOCOL: u32 = 9;
 
 /// Name of the virtio-serial port, below `/dev/virtio-ports/` and in sysfs.
 pub const PORT: &str = "cryolab.agent";
@@ -218,6 +218,12 @@ pub enum Request {
         /// With a size, the program gets a terminal of its own, on which standard error is output
         /// like any other.
         terminal: Option<WindowSize>,
+    },
+    /// Load policies of AppArmor, or replace those of the same names. Answered by [`Reply::Done`].
+    LoadPolicy {
+        /// Policies, as `apparmor_parser` makes them.
+        #[serde(with = "serde_bytes")]
+        policy: Vec<u8>,
     },
     /// Make a pod and start its containers. Answered by [`Reply::Pod`].
     Start {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::security::{Capabilities, Filter, Instruction, Security, UserNamespace};
+
 /// A pod to start: a sandbox that holds net, ipc and uts namespaces, and its containers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodSpec {
@@ -71,6 +73,9 @@ pub struct ContainerSpec {
     pub memory_mib: Option<u32>,
     /// Options of CRIU that this container needs.
     pub criu: CriuOptions,
+    /// What confines its programs.
+    #[serde(default)]
+    pub security: Security,
 }
 
 /// Where a container's standard streams lead.

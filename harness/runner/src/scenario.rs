@@ -8,6 +8,7 @@ use model::Activity;
 
 use crate::names::{self, Unknown};
 use crate::stage::{Stage, Stop};
+use crate::workload::Workload;
 
 /// A story under way.
 pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<(), Stop>> + 'a>>;
@@ -28,6 +29,39 @@ pub struct Scenario {
     pub variants: &'static [Variant],
 }
 
+/// What a variant wants of its workload: it is nothing for one that lacks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// Nothing: it is for any workload.
+    Nothing,
+    /// An observer.
+    Observer,
+    /// An AppArmor profile.
+    Profile,
+}
+
+impl Wants {
+    /// Whether a workload has it.
+    #[must_use]
+    pub fn is_met(self, workload: &Workload) -> bool {
+        match self {
+            Wants::Nothing => true,
+            Wants::Observer => workload.observer.is_some(),
+            Wants::Profile => workload.profile.is_some(),
+        }
+    }
+}
+
+impl fmt::Display for Wants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Wants::Nothing => "nothing",
+            Wants::Observer => "an `observer`",
+            Wants::Profile => "`security.apparmor`",
+        })
+    }
+}
+
 /// One way in which a scenario happens.
 #[derive(Clone, Copy)]
 pub struct Variant {
@@ -35,8 +69,8 @@ pub struct Variant {
     pub name: &'static str,
     /// What is special, in a line.
     pub summary: &'static str,
-    /// Whether it is nothing for a workload without an observer.
-    pub observed: bool,
+    /// What it is nothing without.
+    pub wants: Wants,
     /// What happens.
     pub story: Story,
 }
@@ -52,8 +86,8 @@ impl fmt::Debug for Variant {
 pub struct Selected {
     /// `reboot` for a scenario's first variant, `reboot/power-cut` for another.
     pub name: String,
-    /// Whether it is nothing for a workload without an observer.
-    pub observed: bool,
+    /// What it is nothing without.
+    pub wants: Wants,
     /// Operations at whose steps faults can strike.
     pub activities: &'static [Activity],
     /// What happens.
@@ -72,9 +106,9 @@ pub fn select(all: &[Scenario], pattern: &str) -> Result<Vec<Selected>, Unknown>
             let path = format!("{}/{}", scenario.name, variant.name);
             let name = if index == 0 { scenario.name.to_owned() } else { path.clone() };
             if names::fits(pattern, &name) || names::fits(pattern, &path) {
-                let Variant { observed, story, .. } = *variant;
+                let Variant { wants, story, .. } = *variant;
                 let activities = scenario.activities;
-                selected.push(Selected { name: name.clone(), observed, activities, story });
+                selected.push(Selected { name: name.clone(), wants, activities, story });
             }
             known.push(name);
         }
@@ -96,9 +130,9 @@ mod tests {
     }
 
     const ORDERLY: Variant =
-        Variant { name: "orderly", summary: "", observed: false, story: nothing };
+        Variant { name: "orderly", summary: "", wants: Wants::Nothing, story: nothing };
     const POWER_CUT: Variant =
-        Variant { name: "power-cut", summary: "", observed: false, story: nothing };
+        Variant { name: "power-cut", summary: "", wants: Wants::Nothing, story: nothing };
     const ALL: [Scenario; 2] = [
         Scenario { name: "reboot", summary: "", activities: &[], variants: &[ORDERLY, POWER_CUT] },
         Scenario { name: "migration", summary: "", activities: &[], variants: &[ORDERLY] },

@@ -4,12 +4,14 @@
 //! this module is what the rest of the harness sees of it.
 
 mod file;
+mod seccomp;
+mod security;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use model::message::{Ready, Sought};
-use model::pod::{ContainerSpec, CriuOptions, Link, PodIdentity, PodSpec, Stdio};
+use model::pod::{ContainerSpec, CriuOptions, Link, PodIdentity, PodSpec, Security, Stdio};
 
 pub use self::file::WorkloadError;
 use crate::version::Versions;
@@ -59,6 +61,10 @@ pub struct Workload {
     pub forensic: Sought,
     /// Options of CRIU that it needs.
     pub criu: CriuOptions,
+    /// What confines it.
+    pub security: Security,
+    /// The source of its AppArmor profile.
+    pub profile: Option<PathBuf>,
     /// What it can run on.
     pub needs: Needs,
     /// What it asks for and Cryolab cannot do yet, in words; its cells are `unsupported`.
@@ -201,6 +207,7 @@ impl Workload {
             stdio: self.stdio,
             memory_mib: self.memory_mib,
             criu: self.criu.clone(),
+            security: self.security.clone(),
         }
     }
 }

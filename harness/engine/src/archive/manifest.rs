@@ -7,7 +7,7 @@ use model::pod::PodSpec;
 use serde::{Deserialize, Serialize};
 
 /// Format that this engine writes, and the only one that it reads.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 4;
 
 /// Name of the manifest in the archive.
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -21,7 +21,7 @@ const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
 /// What an archive is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Format of the archive: 3.
+    /// Format of the archive: 4.
     pub format: u32,
     /// Where it was made.
     pub origin: Origin,
@@ -69,6 +69,9 @@ pub struct ContainerRecord {
     /// Files of its image that its tasks have open or mapped: they must be the same where it comes
     /// back. CRIU checks only their lengths. By path in the container.
     pub image_files: BTreeMap<String, Member>,
+    /// AppArmor profiles that confine its tasks, with the SHA-256 of their policies: they must be
+    /// loaded where it comes back. CRIU knows their names only.
+    pub profiles: BTreeMap<String, String>,
 }
 
 /// The content of a file, or of a member of the archive.

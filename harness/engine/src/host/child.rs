@@ -17,30 +17,11 @@ use nix::sched::CloneFlags;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::{Gid, Uid};
 
 use super::linux::{mount_at, wait_for};
 use super::sys::{self, Clone3};
-use super::{Fitting, Home, Process, SpawnError, Streams};
+use super::{Fitting, Home, Process, SpawnError, Streams, confine};
 use crate::within::{self, Links};
-
-/// Capabilities that a container's programs may have when they are root: containerd's default set
-/// without `CAP_MKNOD`, as no device controller stands between a container and a device node.
-const CAPABILITIES: [(&str, u32); 13] = [
-    ("CAP_CHOWN", 0),
-    ("CAP_DAC_OVERRIDE", 1),
-    ("CAP_FOWNER", 3),
-    ("CAP_FSETID", 4),
-    ("CAP_KILL", 5),
-    ("CAP_SETGID", 6),
-    ("CAP_SETUID", 7),
-    ("CAP_SETPCAP", 8),
-    ("CAP_NET_BIND_SERVICE", 10),
-    ("CAP_NET_RAW", 13),
-    ("CAP_SYS_CHROOT", 18),
-    ("CAP_AUDIT_WRITE", 29),
-    ("CAP_SETFCAP", 31),
-];
 
 /// Does something in a process of its own, so that the namespaces which it changes are not ours.
 /// Gives back what was put into the buffer.
@@ -194,14 +175,14 @@ fn execute(process: &Process, streams: &Streams) -> SpawnError {
     let prepared = session
         .and_then(|()| connect(streams))
         .and_then(|()| limit(process))
-        .and_then(|()| nix::unistd::chdir(&process.directory).doing("enter its folder"))
-        .and_then(|()| change_user(process));
+        .and_then(|()| nix::unistd::chdir(&process.directory).doing("enter its folder"));
     if let Err(error) = prepared {
         return error;
     }
     nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
     let clean = sys::reset_signals().and_then(|()| sys::close_on_exec_from(3));
-    if let Err(error) = clean.doing("reset signals and descriptors") {
+    let clean = clean.doing("reset signals and descriptors");
+    if let Err(error) = clean.and_then(|()| confine::confine(process)) {
         return error;
     }
     let source = replace(process);
@@ -253,19 +234,6 @@ fn resource(name: &str) -> Option<Resource> {
         "stack" => RLIMIT_STACK,
         _ => return None,
     })
-}
-
-fn change_user(process: &Process) -> Result<(), SpawnError> {
-    for capability in 0..u64::BITS {
-        let kept = CAPABILITIES.iter().any(|(_, number)| *number == capability);
-        if !kept && !sys::drop_capability(capability).doing("drop a capability")? {
-            break;
-        }
-    }
-    let (uid, gid) = (Uid::from_raw(process.uid), Gid::from_raw(process.gid));
-    nix::unistd::setgroups(&[]).doing("leave all groups")?;
-    nix::unistd::setresgid(gid, gid, gid).doing("become its group")?;
-    nix::unistd::setresuid(uid, uid, uid).doing("become its user")
 }
 
 /// Tries execve wherever the environment's `PATH` says. Comes back only with an error.
@@ -332,7 +300,7 @@ impl SpawnError {
 }
 
 /// Names what was being done when an error came.
-trait Doing<T> {
+pub(super) trait Doing<T> {
     fn doing(self, doing: &str) -> Result<T, SpawnError>;
 }
 
@@ -368,6 +336,7 @@ mod tests {
             uid: 0,
             gid: 0,
             rlimits: std::collections::BTreeMap::new(),
+            security: model::pod::Security::default(),
         };
         assert_eq!(candidates(&process), ["/a/sleep", "/b/sleep"]);
         process.command[0] = "./sleep".into();

@@ -9,6 +9,7 @@ use model::pod::{CriuOptions, Stdio};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::security::SecurityFile;
 use super::{Client, FILE, Needs, Observer, Proof, Root, Workload};
 use crate::version::Versions;
 
@@ -73,7 +74,8 @@ struct File {
     forensic: ForensicFile,
     #[serde(default)]
     needs: NeedsFile,
-    security: Option<toml::Value>,
+    #[serde(default)]
+    security: SecurityFile,
     #[serde(default)]
     criu: CriuOptions,
     #[serde(default)]
@@ -241,7 +243,7 @@ pub(super) fn load(folder: &Path, programs: &Path) -> Result<Workload, WorkloadE
 }
 
 /// The file that is being read, for errors and for the places that it names.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
     folder: &'a Path,
@@ -255,6 +257,7 @@ impl Reader<'_> {
         let proof = self.proof(&file)?;
         let client = file.client.map(|client| self.client(client)).transpose()?;
         let observer = file.observer.map(|observer| self.observer(observer)).transpose()?;
+        let (security, profile) = self.security(file.security)?;
         Ok(Workload {
             name: self.name(&file.name)?,
             summary: file.summary,
@@ -274,6 +277,8 @@ impl Reader<'_> {
             observer,
             forensic: Sought { texts: file.forensic.search, regexes: file.forensic.regex },
             criu: file.criu,
+            security,
+            profile,
             needs: Needs { kernel: file.needs.kernel, criu: file.needs.criu },
             not_yet,
         })
@@ -374,7 +379,11 @@ impl Reader<'_> {
         }
     }
 
-    fn beside(&self, field: &str, name: &Spanned<PathBuf>) -> Result<PathBuf, WorkloadError> {
+    pub(super) fn beside(
+        &self,
+        field: &str,
+        name: &Spanned<PathBuf>,
+    ) -> Result<PathBuf, WorkloadError> {
         let path = self.folder.join(name.get_ref());
         if path.is_file() {
             return Ok(path);
@@ -382,7 +391,7 @@ impl Reader<'_> {
         Err(self.wrong(name.span(), format!("`{field}`: there is no file {}", path.display())))
     }
 
-    fn wrong(&self, at: Range<usize>, message: String) -> WorkloadError {
+    pub(super) fn wrong(&self, at: Range<usize>, message: String) -> WorkloadError {
         let line = self.text[..at.start.min(self.text.len())].matches('\n').count() + 1;
         WorkloadError::Wrong { path: self.path.to_owned(), line, message }
     }
@@ -393,7 +402,8 @@ fn not_yet(file: &File) -> Vec<String> {
     let asked = [
         (file.stdio == Streams::Pty, "a terminal (`stdio = \"pty\"`)"),
         (!file.devices.is_empty(), "`devices`"),
-        (file.security.is_some(), "a `security` profile"),
+        (file.security.selinux.is_some(), "SELinux (`security.selinux`)"),
+        (file.security.user_namespace.is_some(), "a user namespace (`security.user_namespace`)"),
         (!file.share.is_empty() || !file.containers.is_empty(), "a pod of several containers"),
         (!file.needs.features.is_empty(), "`needs.features`"),
     ];

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     const MANIFEST: &str = r#"{
-        "format": 3,
+        "format": 4,
         "origin": {"kernel": "6.12\u001b[2J", "arch": "x86_64", "criu": "4.1.1"},
         "pod": {"name": "p", "hostname": "p", "link": null, "shm_mib": 1, "containers": []},
         "containers": [],
