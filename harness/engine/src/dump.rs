@@ -29,6 +29,7 @@ impl Cut<'_> {
     pub(crate) fn dump(&self, progress: &mut Progress<'_>) -> Result<Vec<String>, Error> {
         let host = self.engine.host();
         let carrier = checks::sysv_carrier(host, &self.places, &self.status.containers)?;
+        checks::user_namespaces(host, &self.record.spec, &self.status.containers, carrier)?;
         for (spec, container) in self.record.spec.containers.iter().zip(&self.status.containers) {
             checks::mounts(host, container, &self.externals(spec, container))?;
         }
@@ -55,7 +56,7 @@ impl Cut<'_> {
         let container = &self.status.containers[index];
         let (images, work) = self.folders(container)?;
         let options = self.options(spec, container, &images, &work)?;
-        let command = self.command(carrier == Some(index))?;
+        let command = self.command(spec, carrier == Some(index))?;
         let mut rest = None;
         let dumped = self.engine.host().dump(&command, &options, progress.left()?, &mut |told| {
             if told.kind == NotificationKind::NetworkLock {
@@ -107,12 +108,16 @@ impl Cut<'_> {
 
     /// CRIU lives in the pod's uts namespace, and in its ipc namespace unless the container carries
     /// the SysV objects: so it takes neither for the container's own, and a restore writes neither
-    /// hostname nor objects into the namespaces of another pod.
-    fn command(&self, carries_sysv: bool) -> Result<Command, Error> {
+    /// hostname nor objects into the namespaces of another pod. In the pod's net namespace it lives
+    /// for a container with a user namespace, whose tasks may not join one when they come back.
+    fn command(&self, spec: &ContainerSpec, carries_sysv: bool) -> Result<Command, Error> {
         let mut command = self.engine.criu();
         let mut enter = vec![Namespace::Uts];
         if !carries_sysv {
             enter.push(Namespace::Ipc);
+        }
+        if spec.security.user_namespace.is_some() {
+            enter.push(Namespace::Net);
         }
         for namespace in enter {
             let pin = self.places.pin(namespace);
@@ -122,7 +127,7 @@ impl Cut<'_> {
     }
 
     fn externals(&self, spec: &ContainerSpec, container: &ContainerStatus) -> Vec<External> {
-        root::externals(&self.places, &root::masked_files(spec, &container.root))
+        root::externals(&self.places, spec, &root::masked_files(spec, &container.root))
     }
 
     fn options<'fd>(
@@ -140,7 +145,9 @@ impl Cut<'_> {
         options.leave_running = true;
         let shared = &mut options.shared;
         shared.work = Some(work.as_fd());
-        shared.external.push(format!("net[{inode}]:extRootNetNS"));
+        if spec.security.user_namespace.is_none() {
+            shared.external.push(format!("net[{inode}]:extRootNetNS"));
+        }
         for external in self.externals(spec, container) {
             let target = external.target.display();
             shared.external.push(format!("mnt[{target}]:{target}"));

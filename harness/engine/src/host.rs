@@ -10,6 +10,7 @@ mod linux;
 mod network;
 mod sockets;
 mod sys;
+mod users;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use criu::rpc::{Answer, Command, DumpOptions, Notification, RestoreOptions};
-use model::pod::{Link, Security};
+use model::pod::{Link, Security, UserNamespace};
 use nix::mount::MsFlags;
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +106,8 @@ pub enum Fitting {
     Mount(Mount),
     /// A folder.
     Folder(PathBuf),
+    /// An empty file.
+    File(PathBuf),
     /// A character device that everyone may use.
     Device {
         /// Where.
@@ -129,6 +132,7 @@ impl fmt::Display for Fitting {
                 write!(f, "mount {} on {}", mount.source.display(), mount.target.display())
             }
             Fitting::Folder(path) => write!(f, "make folder {}", path.display()),
+            Fitting::File(path) => write!(f, "make file {}", path.display()),
             Fitting::Device { path, .. } => write!(f, "make device {}", path.display()),
             Fitting::Symlink { path, .. } => write!(f, "make link {}", path.display()),
         }
@@ -167,6 +171,8 @@ pub enum Home {
         root: PathBuf,
         /// What is put into it.
         fittings: Vec<Fitting>,
+        /// A user namespace of its own, which owns its other new ones.
+        ids: Option<UserNamespace>,
     },
     /// All namespaces of the process with this pid, and its root.
     Of(i32),

@@ -131,9 +131,7 @@ impl Return<'_> {
             open(&container.cgroup.join("cgroup.procs"))?,
             open(&cgroup::own(self.engine.host())?.join("cgroup.procs"))?,
         );
-        let net = self.places.pin(Namespace::Net);
-        let fd = command.inherit(File::open(&net).about("open", &net)?);
-        options.inherit_fd.push(InheritFd { key: "extRootNetNS".into(), fd });
+        self.describe_namespaces(spec, &mut command, options)?;
         let keys = &self.manifest.containers[index].streams;
         for (stream, key) in keys.iter().enumerate() {
             let (Some(key), Some(given)) = (key, &streams.0[stream]) else { continue };
@@ -143,11 +141,8 @@ impl Return<'_> {
             let fd = command.inherit(given.try_clone().about("hand down", key)?);
             options.inherit_fd.push(InheritFd { key: key.clone(), fd });
         }
-        for namespace in [Namespace::Ipc, Namespace::Uts] {
-            let file = self.places.pin(namespace).display().to_string();
-            options.join_ns.push(JoinNamespace { ns: namespace.name().into(), file });
-        }
-        for external in root::externals(self.places, &self.manifest.containers[index].masked) {
+        for external in root::externals(self.places, spec, &self.manifest.containers[index].masked)
+        {
             let (target, source) = (external.target.display(), external.source.display());
             options.shared.external.push(format!("mnt[{target}]:{source}"));
         }
@@ -158,5 +153,29 @@ impl Return<'_> {
         options.shared.manage_cgroups_mode = Some(ManageCgroups::Ignore);
         set_wishes(&mut options.shared, spec);
         Ok(command)
+    }
+
+    /// The pod's namespaces: CRIU has the tasks join them, unless they will have a user namespace
+    /// that gives them no right to. Then it lives in them itself, as it did at the dump.
+    fn describe_namespaces(
+        &self,
+        spec: &ContainerSpec,
+        command: &mut Command,
+        options: &mut RestoreOptions<'_>,
+    ) -> Result<(), Error> {
+        let open = |path: &Path| File::open(path).about("open", path);
+        if spec.security.user_namespace.is_some() {
+            for pin in self.places.pins().values() {
+                command.enter(open(pin)?);
+            }
+            return Ok(());
+        }
+        let fd = command.inherit(open(&self.places.pin(Namespace::Net))?);
+        options.inherit_fd.push(InheritFd { key: "extRootNetNS".into(), fd });
+        for namespace in [Namespace::Ipc, Namespace::Uts] {
+            let file = self.places.pin(namespace).display().to_string();
+            options.join_ns.push(JoinNamespace { ns: namespace.name().into(), file });
+        }
+        Ok(())
     }
 }

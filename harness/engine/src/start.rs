@@ -73,12 +73,14 @@ impl Engine {
         let status = places.container(&spec.name);
         cgroup::make_container(self.host(), &status.cgroup, spec)?;
         root::mount(self.host(), spec, &status)?;
+        root::give(spec, &status.root)?;
         let process = Process {
             cgroup: status.cgroup,
             home: Home::New {
                 join: places.pins(),
                 fittings: root::fittings(places, spec, &status.root),
                 root: status.root,
+                ids: spec.security.user_namespace,
             },
             command: spec.command.clone(),
             env: spec.env.clone(),

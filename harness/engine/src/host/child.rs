@@ -20,7 +20,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
 use super::linux::{mount_at, wait_for};
 use super::sys::{self, Clone3};
-use super::{Fitting, Home, Process, SpawnError, Streams, confine};
+use super::{Fitting, Home, Process, SpawnError, Streams, confine, users};
 use crate::within::{self, Links};
 
 /// Does something in a process of its own, so that the namespaces which it changes are not ours.
@@ -51,7 +51,7 @@ pub(super) fn spawn(process: &Process, streams: Streams) -> Result<i32, SpawnErr
     let (mut report, report_in) = io::pipe().doing("make a pipe")?;
     let (mut sibling, sibling_in) = io::pipe().doing("make a pipe")?;
     let mut flags = CloneFlags::empty();
-    if let Home::New { .. } = process.home {
+    if let Home::New { ids: None, .. } = process.home {
         flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
     }
     let clone = Clone3 { flags, cgroup: Some(cgroup.as_fd()) };
@@ -88,16 +88,23 @@ fn finish(mut report: io::PipeWriter, outcome: Result<Vec<u8>, SpawnError>) -> !
     sys::exit_now(if written.is_ok() { code } else { 126 })
 }
 
-/// The life of the new process up to its program. A process that joins a container's pid namespace
-/// makes a sibling, which is in it, tells its pid, and is done.
+/// The life of the new process up to its program. A process that joins a container's pid namespace,
+/// or the namespaces of a pod for one that will have no right to, makes a sibling, tells its pid, and
+/// is done.
 fn begin(process: &Process, streams: &Streams, mut made: io::PipeWriter) -> Result<(), SpawnError> {
     match &process.home {
-        Home::New { join, root, fittings } => {
+        Home::New { join, root, fittings, ids } => {
             for (namespace, pin) in join {
                 let pin = fs_err::File::open(pin).doing("open a namespace of the pod")?;
                 nix::sched::setns(pin, namespace.flag()).doing("join a namespace of the pod")?;
             }
             nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).doing("make a cgroup namespace")?;
+            if let Some(ids) = ids {
+                if let Some(pid) = users::among(*ids)? {
+                    return write!(made, "{pid}").doing("tell the pid");
+                }
+                users::bind_to_itself(root)?;
+            }
             build_root(root, fittings)?;
         }
         Home::Of(pid) => {
@@ -112,8 +119,7 @@ fn begin(process: &Process, streams: &Streams, mut made: io::PipeWriter) -> Resu
     Err(execute(process, streams))
 }
 
-/// Joins all namespaces of a process; its mount namespace last, since the others' files are found
-/// by the node's `/proc`.
+/// Joins all namespaces of a process; its user namespace last, as it has no right in the others.
 fn join_all(pid: i32) -> Result<(), SpawnError> {
     let open = |name: &str| fs_err::File::open(format!("/proc/{pid}/ns/{name}"));
     let mut files = Vec::new();
@@ -122,6 +128,14 @@ fn join_all(pid: i32) -> Result<(), SpawnError> {
             Err(error) if name == "time" && error.kind() == io::ErrorKind::NotFound => {}
             other => files.push(other.doing("find a namespace of the container")?),
         }
+    }
+    let user = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/user"));
+    let (theirs, ours) = (user(&pid.to_string()), user("self"));
+    // Nobody can join the one that they are in.
+    if theirs.doing("look at its user namespace")?
+        != ours.doing("look at the own user namespace")?
+    {
+        files.push(open("user").doing("find the user namespace of the container")?);
     }
     for file in files {
         nix::sched::setns(file, CloneFlags::empty()).doing("join a namespace of the container")?;
@@ -153,6 +167,11 @@ fn fit(root: &OwnedFd, fitting: &Fitting) -> io::Result<()> {
         Fitting::Folder(path) => {
             let (folder, name) = parent(path)?;
             Ok(mkdirat(folder, name, Mode::from_bits_truncate(0o755))?)
+        }
+        Fitting::File(path) => {
+            let (folder, name) = parent(path)?;
+            let mode = Mode::from_bits_truncate(0o666);
+            Ok(mknodat(folder, name, SFlag::S_IFREG, mode, 0)?)
         }
         Fitting::Device { path, number } => {
             let (folder, name) = parent(path)?;

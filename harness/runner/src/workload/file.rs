@@ -403,7 +403,6 @@ fn not_yet(file: &File) -> Vec<String> {
         (file.stdio == Streams::Pty, "a terminal (`stdio = \"pty\"`)"),
         (!file.devices.is_empty(), "`devices`"),
         (file.security.selinux.is_some(), "SELinux (`security.selinux`)"),
-        (file.security.user_namespace.is_some(), "a user namespace (`security.user_namespace`)"),
         (!file.share.is_empty() || !file.containers.is_empty(), "a pod of several containers"),
         (!file.needs.features.is_empty(), "`needs.features`"),
     ];

@@ -21,7 +21,7 @@ pub(super) struct SecurityFile {
     no_new_privs: bool,
     seccomp: Option<Spanned<PathBuf>>,
     apparmor: Option<ProfileFile>,
-    pub(super) user_namespace: Option<Spanned<UserNamespace>>,
+    user_namespace: Option<Spanned<UserNamespace>>,
     /// Read only to be refused later.
     pub(super) selinux: Option<toml::Value>,
 }
