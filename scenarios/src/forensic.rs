@@ -6,7 +6,7 @@
 
 use engine::forensic::{Analysis, html};
 use model::Phase;
-use runner::scenario::{Scenario, Variant};
+use runner::scenario::{Scenario, Variant, Wants};
 use runner::stage::{Befall, NodeName, Stage, Stop};
 
 use crate::{DATA_MIB, judge};
@@ -22,7 +22,7 @@ pub const FORENSIC: Scenario = Scenario {
 const SANDBOX: Variant = Variant {
     name: "sandbox",
     summary: "two checkpoints are analysed, the second is restored without a network",
-    observed: false,
+    wants: Wants::Nothing,
     activities: &[],
     story: |stage| Box::pin(sandbox(stage)),
 };

@@ -2,7 +2,7 @@
 
 use model::Activity;
 use model::Phase;
-use runner::scenario::{Scenario, Variant};
+use runner::scenario::{Scenario, Variant, Wants};
 use runner::stage::{Befall, NodeName, Stage, Stop};
 
 use crate::{DATA_MIB, judge};
@@ -21,7 +21,7 @@ pub const IN_PLACE: Scenario = Scenario {
 const ONCE: Variant = Variant {
     name: "once",
     summary: "one checkpoint, one restore",
-    observed: false,
+    wants: Wants::Nothing,
     activities: ACTIVITIES,
     story: |stage| Box::pin(once(stage)),
 };
@@ -29,7 +29,7 @@ const ONCE: Variant = Variant {
 const WIRE_CUT: Variant = Variant {
     name: "wire-cut",
     summary: "the same, with a client on another node whose wire is cut meanwhile",
-    observed: true,
+    wants: Wants::Observer,
     activities: ACTIVITIES,
     story: |stage| Box::pin(wire_cut(stage)),
 };

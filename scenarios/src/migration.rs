@@ -3,7 +3,7 @@
 //! Its address moves with it, so that a connection from a third node goes on.
 
 use model::Activity;
-use runner::scenario::{Scenario, Variant};
+use runner::scenario::{Scenario, Variant, Wants};
 use runner::stage::{NodeName, Stage, Stop};
 
 use crate::{DATA_MIB, judge};
@@ -19,7 +19,7 @@ pub const MIGRATION: Scenario = Scenario {
 const STOP_COPY: Variant = Variant {
     name: "stop-copy",
     summary: "the pod stands still while all of it goes over the wire",
-    observed: false,
+    wants: Wants::Nothing,
     activities: &[Activity::Checkpoint, Activity::Give, Activity::Take, Activity::Restore],
     story: |stage| Box::pin(stop_copy(stage)),
 };
@@ -27,7 +27,7 @@ const STOP_COPY: Variant = Variant {
 const PRE_COPY: Variant = Variant {
     name: "pre-copy",
     summary: "memory goes over the wire in rounds while the pod runs; it stands still for the rest",
-    observed: false,
+    wants: Wants::Nothing,
     activities: &[
         Activity::PreDump,
         Activity::Checkpoint,

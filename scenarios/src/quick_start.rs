@@ -4,7 +4,7 @@
 //! The copies are pods of their own, with other names, hostnames and addresses, and all of them run
 //! at the same time.
 
-use runner::scenario::{Scenario, Variant};
+use runner::scenario::{Scenario, Variant, Wants};
 use runner::stage::{NodeName, Stage, Stop};
 
 use crate::DATA_MIB;
@@ -20,7 +20,7 @@ pub const QUICK_START: Scenario = Scenario {
 const COPIES: Variant = Variant {
     name: "copies",
     summary: "all at once, each in a pod of its own",
-    observed: false,
+    wants: Wants::Nothing,
     activities: &[],
     story: |stage| Box::pin(copies(stage)),
 };

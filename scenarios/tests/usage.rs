@@ -36,7 +36,7 @@ fn refused(arguments: &[&str]) -> (Option<i32>, String) {
 #[case::runtime(&["--runtime", "runk"], "unknown runtime `runk`", "`cryolab`")]
 #[case::scenario(&["--scenario", "rebot"], "unknown scenario `rebot`", "`reboot`")]
 #[case::observer(&["--scenario", "in-place/wire-cut"], "wants an `observer`", "sleeper")]
-#[case::workload(&["--workload", "no-such"], "unknown workload `no-such`", "`counter`")]
+#[case::workload(&["--workload", "no-such"], "unknown workload `no-such`", "`node`")]
 #[case::phase(&["--hook", "frosen=/bin/true"], "unknown phase `frosen`", "`frozen`")]
 #[case::hook_shape(&["--hook", "frozen"], "`frozen` is not PHASE=FILE", "pre-resume")]
 #[case::hook_file(&["--hook", "frozen=/no/such/hook"], "hook at frozen", "/no/such/hook")]

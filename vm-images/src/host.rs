@@ -14,10 +14,12 @@ pub enum Purpose {
     Run,
     /// Building images too.
     Build,
+    /// Making policies for workloads that are confined by AppArmor.
+    Confine,
 }
 
 /// Programs and the Debian packages that hold them; for [`Purpose::Run`] the first of them.
-const TOOLS: [(&str, &str); 10] = [
+const TOOLS: [(&str, &str); 11] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("mkfs.erofs", "erofs-utils"),
     ("mke2fs", "e2fsprogs"),
@@ -28,7 +30,11 @@ const TOOLS: [(&str, &str); 10] = [
     ("gpgv", "gpgv"),
     ("tar", "tar"),
     ("openssl", "openssl"),
+    PARSER,
 ];
+
+/// What makes policies of AppArmor.
+pub(crate) const PARSER: (&str, &str) = ("apparmor_parser", "apparmor");
 
 /// How many of [`TOOLS`] are for [`Purpose::Run`].
 const RUN: usize = 4;
@@ -94,8 +100,10 @@ fn missing_tools(
     has: &dyn Fn(&str) -> bool,
 ) -> Vec<(&'static str, &'static str)> {
     let lacks = |(program, _): &(&str, &str)| !has(program);
-    if purpose == Purpose::Run {
-        return TOOLS[..RUN].iter().copied().filter(lacks).collect();
+    match purpose {
+        Purpose::Run => return TOOLS[..RUN].iter().copied().filter(lacks).collect(),
+        Purpose::Confine => return [PARSER].into_iter().filter(lacks).collect(),
+        Purpose::Build => {}
     }
     let unprivileged = (!root).then_some(UNPRIVILEGED);
     let mut missing: Vec<_> = TOOLS.into_iter().chain(unprivileged).filter(lacks).collect();

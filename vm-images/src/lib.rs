@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+mod apparmor;
 mod apt;
 mod build;
 mod cache;
@@ -34,6 +35,7 @@ mod selector;
 mod suite;
 mod version;
 
+pub use apparmor::apparmor_policy;
 pub use apt::Package;
 pub use build::workload::WorkloadImage;
 pub use cache::{Bound, Cache, Kept, Kind, Pruned, Removed};

@@ -17,8 +17,9 @@ pub(crate) const GUEST_PROGRAMS: &str = "CRYOLAB_GUEST_BIN";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Packages whose programs run in guests.
-const GUEST_PACKAGES: [&str; 8] = [
+const GUEST_PACKAGES: [&str; 9] = [
     "agent",
+    "confined",
     "counter",
     "http-client",
     "lossy",

@@ -8,7 +8,7 @@ use std::process::Command;
 use rstest::rstest;
 
 /// Rooms, their folders, and the rooms that they may use (ARCHITECTURE.md draws the same).
-const ROOMS: [(&str, &str, &[&str]); 18] = [
+const ROOMS: [(&str, &str, &[&str]); 19] = [
     ("model", "harness/model", &[]),
     ("criu", "harness/criu", &[]),
     ("engine", "harness/engine", &["model", "criu"]),
@@ -18,6 +18,7 @@ const ROOMS: [(&str, &str, &[&str]); 18] = [
     ("runner", "harness/runner", &["model", "vm", "state"]),
     ("vm-images", "vm-images", &["criu"]),
     ("scenarios", "scenarios", &["runner", "vm-images", "vm", "model", "state", "engine"]),
+    ("confined", "workloads/confined", &[]),
     ("counter", "workloads/counter", &["witness"]),
     ("lossy", "workloads/lossy", &[]),
     ("http-client", "workloads/http-client", &["observer"]),
@@ -30,7 +31,8 @@ const ROOMS: [(&str, &str, &[&str]); 18] = [
 ];
 
 /// Folders of crates that several workloads share.
-const SHARED: [&str; 3] = ["workloads/http-client", "workloads/observer", "workloads/witness"];
+const SHARED: [&str; 4] =
+    ["workloads/confined", "workloads/http-client", "workloads/observer", "workloads/witness"];
 
 /// What may stand at the top level.
 const TOP: [&str; 25] = [

@@ -8,6 +8,7 @@ mod handover;
 mod identity;
 mod list;
 mod panic;
+mod policy;
 mod prepare;
 mod put;
 mod ready;
@@ -37,6 +38,7 @@ pub(crate) fn carry_out(call: &Call<'_>, request: Request) -> anyhow::Result<Rep
         Request::Run { place, command, env, deadline_ms } => {
             run::run(call, place, command, env, Duration::from_millis(deadline_ms))
         }
+        Request::LoadPolicy { policy } => policy::load(&policy),
         Request::Start { pod } => start::start(call, pod),
         Request::AwaitReady { pod, container, ready, deadline_ms } => {
             let container = call.node.pods.container(&pod, &container)?;

@@ -18,7 +18,7 @@ use crate::error::{About, Error};
 use crate::pre_dump::Tracks;
 use crate::store::{Checkpointing, Places, Record, Round};
 use crate::watch::{Progress, Watch};
-use crate::{bound, cgroup, checks, freeze, release, remove, root, sandbox, stdio};
+use crate::{bound, cgroup, checks, freeze, profile, release, remove, root, sandbox, stdio};
 
 impl Engine {
     /// Freezes a pod, dumps it, writes the archive, and removes the pod or lets it run on.
@@ -221,6 +221,7 @@ impl Cut<'_> {
                 streams: self.record.streams[index].clone(),
                 masked: root::masked_files(spec, &status.root),
                 image_files: checks::image_files(host, status, &spec.image)?,
+                profiles: profile::of_container(host, status)?,
                 ..self.tasks_of(status)?
             });
         }
@@ -262,6 +263,7 @@ impl Cut<'_> {
             streams: Default::default(),
             masked: Vec::new(),
             image_files: Default::default(),
+            profiles: Default::default(),
         })
     }
 

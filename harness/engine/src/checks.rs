@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use model::pod::{ContainerStatus, Namespace, PodStatus};
+use model::pod::{ContainerStatus, Namespace, PodSpec, PodStatus};
 use nix::fcntl::OFlag;
 
 use crate::archive::{Member, digest_file};
@@ -94,6 +94,56 @@ pub(crate) fn sysv_carrier(host: &dyn Host, pod: &PodStatus) -> Result<Option<us
             Err(Error::Unsupported { container: containers[second].name.clone(), why })
         }
     }
+}
+
+/// User namespaces are one container's each, and a container with one carries no SysV objects: CRIU
+/// makes a new one for each container, which has no right in the pod's ipc namespace.
+pub(crate) fn user_namespaces(
+    host: &dyn Host,
+    spec: &PodSpec,
+    containers: &[ContainerStatus],
+    carrier: Option<usize>,
+) -> Result<(), Error> {
+    let inode = |pid: &str| {
+        let path = Path::new("/proc").join(pid).join("ns/user");
+        host.inode(&path).about("look at", &path)
+    };
+    let node = inode("self")?;
+    let mut users = Vec::new();
+    for (index, container) in containers.iter().enumerate() {
+        users.push(Users {
+            container: &container.name,
+            namespace: inode(&container.pid.to_string())?,
+            is_own: spec.containers[index].security.user_namespace.is_some(),
+            carries_objects: carrier == Some(index),
+        });
+    }
+    users.retain(|it| it.namespace != node);
+    users_apart(&users)
+}
+
+/// What is asked of a container with a user namespace.
+struct Users<'a> {
+    container: &'a str,
+    namespace: u64,
+    is_own: bool,
+    carries_objects: bool,
+}
+
+fn users_apart(users: &[Users<'_>]) -> Result<(), Error> {
+    for (index, it) in users.iter().enumerate() {
+        let other = users[..index].iter().find(|other| other.namespace == it.namespace);
+        let why = match other {
+            Some(other) => {
+                format!("it shares its user namespace with container {}", other.container)
+            }
+            None if !it.is_own => "its user namespace was not made for it".to_owned(),
+            None if it.carries_objects => "System V objects beside a user namespace".to_owned(),
+            None => continue,
+        };
+        return Err(Error::Unsupported { container: it.container.to_owned(), why });
+    }
+    Ok(())
 }
 
 /// Whether a table of `/proc/sysvipc` has more than its heading.
@@ -240,6 +290,24 @@ mod tests {
     fn an_empty_table_has_only_its_heading() {
         assert!(!has_objects(b"       key      shmid perms\n"));
         assert!(has_objects(b"       key      shmid perms\n         0          0  1600\n"));
+    }
+
+    #[test]
+    fn a_user_namespace_is_one_containers_and_without_objects() {
+        let of = |container, namespace| Users {
+            container,
+            namespace,
+            is_own: true,
+            carries_objects: false,
+        };
+        assert!(users_apart(&[of("a", 1), of("b", 2)]).is_ok());
+        let why = |users: &[Users<'_>]| users_apart(users).expect_err("refused").to_string();
+        let shared = why(&[of("a", 1), of("b", 1)]);
+        assert_eq!(shared, "container b: it shares its user namespace with container a");
+        let foreign = Users { is_own: false, ..of("a", 1) };
+        assert_eq!(why(&[foreign]), "container a: its user namespace was not made for it");
+        let carrier = Users { carries_objects: true, ..of("a", 1) };
+        assert!(why(&[carrier]).contains("System V objects"));
     }
 
     #[test]

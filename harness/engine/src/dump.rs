@@ -29,6 +29,7 @@ impl Cut<'_> {
     pub(crate) fn dump(&self, progress: &mut Progress<'_>) -> Result<Vec<String>, Error> {
         let host = self.engine.host();
         let carrier = checks::sysv_carrier(host, &self.status)?;
+        checks::user_namespaces(host, &self.record.spec, &self.status.containers, carrier)?;
         for (spec, container) in self.record.spec.containers.iter().zip(&self.status.containers) {
             checks::mounts(host, container, &self.externals(spec, container))?;
         }
@@ -55,7 +56,7 @@ impl Cut<'_> {
         let container = &self.status.containers[index];
         let (images, work) = self.folders(container)?;
         let options = self.options(spec, container, &images, &work)?;
-        let command = self.command(carrier == Some(index))?;
+        let command = self.command(spec, carrier == Some(index))?;
         let mut rest = None;
         let dumped = self.engine.host().dump(&command, &options, progress.left()?, &mut |told| {
             if told.kind == NotificationKind::NetworkLock {
@@ -109,14 +110,20 @@ impl Cut<'_> {
 
     /// CRIU lives in the pod's uts namespace, and in its ipc namespace unless the container carries
     /// the SysV objects: so it takes neither for the container's own, and a restore writes neither
-    /// hostname nor objects into the namespaces of another pod. What the container does have of its
-    /// own, CRIU sees from outside.
-    pub(crate) fn command(&self, carries_sysv: bool) -> Result<Command, Error> {
+    /// hostname nor objects into the namespaces of another pod. In the pod's net namespace it lives
+    /// for a container with a user namespace, whose tasks may not join one when they come back. What the
+    /// container does have of its own, CRIU sees from outside.
+    pub(crate) fn command(
+        &self,
+        spec: &ContainerSpec,
+        carries_sysv: bool,
+    ) -> Result<Command, Error> {
         let mut command = self.engine.criu();
         let enters = |kind: &Namespace| match kind {
             Namespace::Uts => true,
             Namespace::Ipc => !carries_sysv,
-            Namespace::Net | Namespace::Pid => false,
+            Namespace::Net => spec.security.user_namespace.is_some(),
+            Namespace::Pid => false,
         };
         for pin in self.status.namespaces.iter().filter(|(kind, _)| enters(kind)).map(|it| it.1) {
             command.enter(File::open(pin).about("open", pin)?);
@@ -125,7 +132,7 @@ impl Cut<'_> {
     }
 
     fn externals(&self, spec: &ContainerSpec, container: &ContainerStatus) -> Vec<External> {
-        root::externals(&self.places, &root::masked_files(spec, &container.root))
+        root::externals(&self.places, spec, &root::masked_files(spec, &container.root))
     }
 
     pub(crate) fn options<'fd>(
@@ -144,6 +151,9 @@ impl Cut<'_> {
         shared.work = Some(work.as_fd());
         for (kind, pin) in &self.status.namespaces {
             let Some(key) = external_key(*kind) else { continue };
+            if spec.security.user_namespace.is_some() {
+                continue;
+            }
             let inode = self.engine.host().inode(pin).about("look at", pin)?;
             shared.external.push(format!("{}[{inode}]:{key}", kind.name()));
         }

@@ -72,6 +72,7 @@ impl Engine {
             uid: spec.uid,
             gid: spec.gid,
             rlimits: spec.rlimits,
+            security: spec.security,
         })
     }
 

@@ -5,10 +5,12 @@
 //! clock are asked for here. The engine's verbs hold no system call.
 
 mod child;
+mod confine;
 mod linux;
 mod network;
 mod sockets;
 mod sys;
+mod users;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use criu::rpc::{Answer, Command, DumpOptions, Features, Notification, RestoreOptions};
-use model::pod::{Link, Namespace};
+use model::pod::{Link, Namespace, Security, UserNamespace};
 use nix::mount::MsFlags;
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +79,8 @@ pub enum Fitting {
     Mount(Mount),
     /// A folder.
     Folder(PathBuf),
+    /// An empty file.
+    File(PathBuf),
     /// A character device that everyone may use.
     Device {
         /// Where.
@@ -101,6 +105,7 @@ impl fmt::Display for Fitting {
                 write!(f, "mount {} on {}", mount.source.display(), mount.target.display())
             }
             Fitting::Folder(path) => write!(f, "make folder {}", path.display()),
+            Fitting::File(path) => write!(f, "make file {}", path.display()),
             Fitting::Device { path, .. } => write!(f, "make device {}", path.display()),
             Fitting::Symlink { path, .. } => write!(f, "make link {}", path.display()),
         }
@@ -142,6 +147,8 @@ pub enum Home {
         root: PathBuf,
         /// What is put into it.
         fittings: Vec<Fitting>,
+        /// A user namespace of its own, which owns its other new ones.
+        ids: Option<UserNamespace>,
     },
     /// All namespaces of the process with this pid, and its root.
     Of(i32),
@@ -166,6 +173,8 @@ pub struct Process {
     pub gid: u32,
     /// Resource limits by the kernel's name in lower case: soft and hard.
     pub rlimits: BTreeMap<String, (u64, u64)>,
+    /// What confines it.
+    pub security: Security,
 }
 
 /// A process could not be started.

@@ -38,6 +38,7 @@ mod checks;
 mod freeze;
 mod host;
 mod names;
+mod profile;
 mod release;
 mod root;
 mod sandbox;

@@ -39,6 +39,13 @@ pub(crate) fn check(spec: &PodSpec) -> Result<(), Error> {
         if spec.containers[..index].iter().any(|other| other.name == container.name) {
             return wrong(field("name"), "is taken by another container of the pod");
         }
+        let shared = [Namespace::Net, Namespace::Ipc, Namespace::Uts];
+        if container.security.user_namespace.is_some() && spec.share != shared.into() {
+            return wrong(
+                field("security.user_namespace"),
+                "goes with a pod that shares net, ipc and uts, and no pids",
+            );
+        }
         let image = container.image.to_string_lossy();
         if !is_absolute(&image) || image.contains([',', '\\']) {
             return wrong(field("image"), "must be an absolute path without `,`, `:` and `\\`");

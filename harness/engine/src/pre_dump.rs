@@ -162,7 +162,7 @@ impl Cut<'_> {
             let spec = &self.record.spec.containers[index];
             let (images, work) = self.folders(container)?;
             let options = self.options(spec, container, &images, &work)?;
-            let command = self.command(carrier == Some(index))?;
+            let command = self.command(spec, carrier == Some(index))?;
             let taken = host.pre_dump(&command, &options, progress.left()?);
             taken.map_err(|source| Error::Criu { container: spec.name.clone(), source })?;
         }

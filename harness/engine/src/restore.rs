@@ -20,7 +20,7 @@ use crate::stdio::{self, StdioSet};
 use crate::store::{Places, Record, State};
 use crate::times::Times;
 use crate::watch::{Progress, Watch};
-use crate::{cgroup, checks, freeze, names, remove, root, sandbox};
+use crate::{cgroup, checks, freeze, names, profile, remove, root, sandbox};
 
 impl Engine {
     /// Makes the pod of an archive again and lets it run, as who it was or as somebody else.
@@ -57,6 +57,7 @@ impl Engine {
         progress.step(Step::Verify);
         let mut opened = archive::open(archive).map_err(refused)?;
         check_origin(&opened).map_err(refused)?;
+        profile::check(self.host(), &opened.manifest.containers)?;
         if let Some(identity) = identity {
             become_another(&mut opened.manifest, identity)?;
         }

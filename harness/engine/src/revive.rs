@@ -131,18 +131,7 @@ impl Return<'_> {
             open(&container.cgroup.join("cgroup.procs"))?,
             open(&cgroup::own(self.engine.host())?.join("cgroup.procs"))?,
         );
-        for (kind, pin) in self.places.pins(&self.record.spec.share) {
-            match external_key(kind) {
-                Some(key) => {
-                    let fd = command.inherit(File::open(&pin).about("open", &pin)?);
-                    options.inherit_fd.push(InheritFd { key: key.into(), fd });
-                }
-                None => {
-                    let file = pin.display().to_string();
-                    options.join_ns.push(JoinNamespace { ns: kind.name().into(), file });
-                }
-            }
-        }
+        self.describe_namespaces(spec, &mut command, options)?;
         let keys = &self.manifest.containers[index].streams;
         for (stream, key) in keys.iter().enumerate() {
             let (Some(key), Some(given)) = (key, &streams.0[stream]) else { continue };
@@ -152,7 +141,8 @@ impl Return<'_> {
             let fd = command.inherit(given.try_clone().about("hand down", key)?);
             options.inherit_fd.push(InheritFd { key: key.clone(), fd });
         }
-        for external in root::externals(self.places, &self.manifest.containers[index].masked) {
+        for external in root::externals(self.places, spec, &self.manifest.containers[index].masked)
+        {
             let (target, source) = (external.target.display(), external.source.display());
             options.shared.external.push(format!("mnt[{target}]:{source}"));
         }
@@ -163,5 +153,33 @@ impl Return<'_> {
         options.shared.manage_cgroups_mode = Some(ManageCgroups::Ignore);
         set_wishes(&mut options.shared, spec);
         Ok(command)
+    }
+
+    /// The pod's namespaces: CRIU has the tasks join them, unless they will have a user namespace
+    /// that gives them no right to. Then it lives in them itself, as it did at the dump.
+    fn describe_namespaces(
+        &self,
+        spec: &ContainerSpec,
+        command: &mut Command,
+        options: &mut RestoreOptions<'_>,
+    ) -> Result<(), Error> {
+        let open = |path: &Path| File::open(path).about("open", path);
+        for (kind, pin) in self.places.pins(&self.record.spec.share) {
+            if spec.security.user_namespace.is_some() {
+                command.enter(open(&pin)?);
+                continue;
+            }
+            match external_key(kind) {
+                Some(key) => {
+                    let fd = command.inherit(open(&pin)?);
+                    options.inherit_fd.push(InheritFd { key: key.into(), fd });
+                }
+                None => {
+                    let file = pin.display().to_string();
+                    options.join_ns.push(JoinNamespace { ns: kind.name().into(), file });
+                }
+            }
+        }
+        Ok(())
     }
 }

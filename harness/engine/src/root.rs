@@ -56,10 +56,23 @@ pub(crate) fn mount(
     make_mount_points(spec, &container.root)
 }
 
+/// Gives the root of a new container with a user namespace to the root within. What is in the image
+/// belongs to nobody there.
+pub(crate) fn give(spec: &ContainerSpec, root: &Path) -> Result<(), Error> {
+    let Some(ids) = spec.security.user_namespace else { return Ok(()) };
+    std::os::unix::fs::chown(root, Some(ids.uid), Some(ids.gid)).about("give to its user", root)
+}
+
+fn has_users(spec: &ContainerSpec) -> bool {
+    spec.security.user_namespace.is_some()
+}
+
 /// Whatever is mounted in the container needs a place in its root, also when CRIU mounts it.
 fn make_mount_points(spec: &ContainerSpec, root: &Path) -> Result<(), Error> {
     let folder = within::open_folder(root).about("open", root)?;
-    let fixed = ["/proc", "/dev", "/sys"].map(str::to_owned);
+    // CRIU pivots over `/tmp` where it may not make a folder in the root (criu/mount.c).
+    let fixed = ["/proc", "/dev", "/sys", "/tmp"].map(str::to_owned);
+    let fixed = if has_users(spec) { &fixed[..] } else { &fixed[..3] };
     for path in fixed.iter().chain(spec.tmpfs.keys()) {
         within::make_folders(&folder, Path::new(path)).about("make in the root", path)?;
     }
@@ -76,7 +89,10 @@ pub(crate) fn fittings(places: &Places, spec: &ContainerSpec, root: &Path) -> Ve
     dev.flags = MsFlags::MS_NOSUID;
     let mut fittings = vec![no_exec(Mount::new("proc", "/proc", "")), Fitting::Mount(dev)];
     for (path, number) in DEVICES {
-        fittings.push(Fitting::Device { path: path.into(), number });
+        fittings.push(match has_users(spec) {
+            true => Fitting::File(path.into()),
+            false => Fitting::Device { path: path.into(), number },
+        });
     }
     for folder in ["/dev/pts", "/dev/shm", "/dev/mqueue"] {
         fittings.push(Fitting::Folder(folder.into()));
@@ -87,15 +103,19 @@ pub(crate) fn fittings(places: &Places, spec: &ContainerSpec, root: &Path) -> Ve
     let mut pts = Mount::new("devpts", "/dev/pts", "newinstance,ptmxmode=0666,mode=0620");
     pts.flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
     fittings.push(Fitting::Mount(pts));
-    fittings.push(no_exec(Mount::new("mqueue", "/dev/mqueue", "")));
-    let mut sys = Mount::new("sysfs", "/sys", "");
-    sys.flags |= MsFlags::MS_RDONLY;
-    fittings.push(no_exec(sys));
+    // They show the pod's ipc and net namespaces, in which the root within has no rights: so it
+    // could not mount them, nor could CRIU for it.
+    if !has_users(spec) {
+        fittings.push(no_exec(Mount::new("mqueue", "/dev/mqueue", "")));
+        let mut sys = Mount::new("sysfs", "/sys", "");
+        sys.flags |= MsFlags::MS_RDONLY;
+        fittings.push(no_exec(sys));
+    }
     for (path, mib) in &spec.tmpfs {
         let options = format!("mode=1777,size={mib}m");
         fittings.push(Fitting::Mount(Mount::new("tmpfs", path, options)));
     }
-    let external = externals(places, &masked_files(spec, root));
+    let external = externals(places, spec, &masked_files(spec, root));
     fittings.extend(external.into_iter().map(|external| Fitting::Mount(external.mount())));
     fittings.extend(masked_folders(spec, root));
     fittings
@@ -116,12 +136,18 @@ impl External {
     }
 }
 
-/// The container's mounts from outside: the pod's `/dev/shm`, and the node's `/dev/null` over
-/// masked files.
-pub(crate) fn externals(places: &Places, masked_files: &[String]) -> Vec<External> {
+/// The container's mounts from outside: the pod's `/dev/shm`, the node's `/dev/null` over masked
+/// files, and the node's devices where the container's root may make none.
+pub(crate) fn externals(
+    places: &Places,
+    spec: &ContainerSpec,
+    masked_files: &[String],
+) -> Vec<External> {
+    let devices = DEVICES.iter().filter(|_| has_users(spec));
+    let devices = devices.map(|(path, _)| External { target: path.into(), source: path.into() });
     let shm = External { target: "/dev/shm".into(), source: places.shm.clone() };
     let cover = |path: &String| External { target: path.into(), source: "/dev/null".into() };
-    [shm].into_iter().chain(masked_files.iter().map(cover)).collect()
+    devices.chain([shm]).chain(masked_files.iter().map(cover)).collect()
 }
 
 /// Masked paths of a new container that are files. Which there are depends on the kernel, so an

@@ -74,6 +74,7 @@ impl Engine {
         let status = places.container(&spec.name);
         cgroup::make_container(self.host(), &status.cgroup, spec)?;
         root::mount(self.host(), spec, &status)?;
+        root::give(spec, &status.root)?;
         let process = Process {
             cgroup: status.cgroup,
             home: Home::New {
@@ -81,6 +82,7 @@ impl Engine {
                 hostname: names::own_hostname(pod, spec),
                 fittings: root::fittings(places, spec, &status.root),
                 root: status.root,
+                ids: spec.security.user_namespace,
             },
             command: spec.command.clone(),
             env: spec.env.clone(),
@@ -88,6 +90,7 @@ impl Engine {
             uid: spec.uid,
             gid: spec.gid,
             rlimits: spec.rlimits.clone(),
+            security: spec.security.clone(),
         };
         self.host().spawn(&process, streams).map_err(|error| Error::Setup {
             container: spec.name.clone(),

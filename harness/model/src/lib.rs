@@ -11,6 +11,7 @@ pub mod mutant;
 pub mod pack;
 mod phase;
 pub mod pod;
+mod security;
 mod step;
 
 pub use digest::Digest;

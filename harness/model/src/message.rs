@@ -219,6 +219,12 @@ pub enum Request {
         /// like any other.
         terminal: Option<WindowSize>,
     },
+    /// Load policies of AppArmor, or replace those of the same names. Answered by [`Reply::Done`].
+    LoadPolicy {
+        /// Policies, as `apparmor_parser` makes them.
+        #[serde(with = "serde_bytes")]
+        policy: Vec<u8>,
+    },
     /// Make a pod and start its containers. Answered by [`Reply::Pod`].
     Start {
         /// The pod.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::security::{Capabilities, Filter, Instruction, Security, UserNamespace};
+
 /// A kind of namespace that the containers of a pod may share, by the kernel's name in `/proc/PID/ns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -106,6 +108,9 @@ pub struct ContainerSpec {
     pub memory_mib: Option<u32>,
     /// Options of CRIU that this container needs.
     pub criu: CriuOptions,
+    /// What confines its programs.
+    #[serde(default)]
+    pub security: Security,
 }
 
 /// Where a container's standard streams lead.

@@ -8,6 +8,7 @@ use model::Activity;
 
 use crate::names::{self, Unknown};
 use crate::stage::{Stage, Stop};
+use crate::workload::Workload;
 
 /// A story under way.
 pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<(), Stop>> + 'a>>;
@@ -28,6 +29,39 @@ pub struct Scenario {
     pub variants: &'static [Variant],
 }
 
+/// What a variant wants of its workload: it is nothing for one that lacks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// Nothing: it is for any workload.
+    Nothing,
+    /// An observer.
+    Observer,
+    /// An AppArmor profile.
+    Profile,
+}
+
+impl Wants {
+    /// Whether a workload has it.
+    #[must_use]
+    pub fn is_met(self, workload: &Workload) -> bool {
+        match self {
+            Wants::Nothing => true,
+            Wants::Observer => workload.observer.is_some(),
+            Wants::Profile => workload.containers.iter().any(|it| it.profile.is_some()),
+        }
+    }
+}
+
+impl fmt::Display for Wants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Wants::Nothing => "nothing",
+            Wants::Observer => "an `observer`",
+            Wants::Profile => "`security.apparmor`",
+        })
+    }
+}
+
 /// One way in which a scenario happens.
 #[derive(Clone, Copy)]
 pub struct Variant {
@@ -35,8 +69,8 @@ pub struct Variant {
     pub name: &'static str,
     /// What is special, in a line.
     pub summary: &'static str,
-    /// Whether it is nothing for a workload without an observer.
-    pub observed: bool,
+    /// What it is nothing without.
+    pub wants: Wants,
     /// Operations of the engine in it at whose steps faults can strike.
     pub activities: &'static [Activity],
     /// What happens.
@@ -54,8 +88,8 @@ impl fmt::Debug for Variant {
 pub struct Selected {
     /// `reboot` for a scenario's first variant, `reboot/power-cut` for another.
     pub name: String,
-    /// Whether it is nothing for a workload without an observer.
-    pub observed: bool,
+    /// What it is nothing without.
+    pub wants: Wants,
     /// Whether the pod goes to a node that may run another kernel and CRIU.
     pub has_target: bool,
     /// Operations at whose steps faults can strike.
@@ -76,9 +110,9 @@ pub fn select(all: &[Scenario], pattern: &str) -> Result<Vec<Selected>, Unknown>
             let path = format!("{}/{}", scenario.name, variant.name);
             let name = if index == 0 { scenario.name.to_owned() } else { path.clone() };
             if names::fits(pattern, &name) || names::fits(pattern, &path) {
-                let Variant { observed, activities, story, .. } = *variant;
+                let Variant { wants, activities, story, .. } = *variant;
                 let (name, has_target) = (name.clone(), scenario.has_target);
-                selected.push(Selected { name, observed, has_target, activities, story });
+                selected.push(Selected { name, wants, has_target, activities, story });
             }
             known.push(name);
         }
@@ -99,12 +133,17 @@ mod tests {
         Box::pin(async { Ok(()) })
     }
 
-    const ORDERLY: Variant =
-        Variant { name: "orderly", summary: "", observed: false, activities: &[], story: nothing };
+    const ORDERLY: Variant = Variant {
+        name: "orderly",
+        summary: "",
+        wants: Wants::Nothing,
+        activities: &[],
+        story: nothing,
+    };
     const POWER_CUT: Variant = Variant {
         name: "power-cut",
         summary: "",
-        observed: false,
+        wants: Wants::Nothing,
         activities: &[],
         story: nothing,
     };

@@ -21,6 +21,7 @@ mod opening;
 mod outside;
 mod pages;
 mod phases;
+mod policy;
 mod pre_copy;
 mod prove;
 mod stop;
@@ -111,6 +112,13 @@ pub trait Supply: fmt::Debug {
     /// # Errors
     /// Why it cannot be made.
     fn data_disk(&self, path: &Path, mib: u64) -> Result<(), String>;
+
+    /// Makes the binary policy of an AppArmor profile, for a kernel with the features that are told
+    /// in a folder.
+    ///
+    /// # Errors
+    /// Why it cannot be made.
+    fn apparmor_policy(&self, profile: &Path, features: &Path) -> Result<Vec<u8>, String>;
 }
 
 /// What a stage is made of.
@@ -196,6 +204,8 @@ pub struct Stage {
     restored_copies: BTreeMap<String, PodStatus>,
     /// Who the pod is, when it is not who it was.
     identity: Option<PodIdentity>,
+    /// The policy that confines the pod, and whether it is loaded where the pod is to run.
+    policy: policy::Policy,
     reached: Reached,
     /// The story is told again after a fault: each verb finds its work done, or does it.
     is_retold: bool,
@@ -241,6 +251,7 @@ impl Stage {
             answers: BTreeMap::new(),
             restored_copies: BTreeMap::new(),
             identity: None,
+            policy: policy::Policy::default(),
             reached: Reached::Nothing,
             is_retold: false,
             is_struck: false,
@@ -295,7 +306,10 @@ impl Stage {
         let guest = self.guest(name)?;
         match self.opened_pod() {
             Some(pod) => self.pod = Some(pod),
-            None => self.start_pod(&guest).await?,
+            None => {
+                self.load_policy(name).await?;
+                self.start_pod(&guest).await?;
+            }
         }
         let pids = self.pids(&guest).await?;
         self.at(name, Phase::Ready, &pids, None).await?;

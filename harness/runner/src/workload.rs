@@ -4,12 +4,16 @@
 //! this module is what the rest of the harness sees of it.
 
 mod file;
+mod seccomp;
+mod security;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use model::message::{Ready, Sought};
-use model::pod::{ContainerSpec, CriuOptions, Link, Namespace, PodIdentity, PodSpec, Stdio};
+use model::pod::{
+    ContainerSpec, CriuOptions, Link, Namespace, PodIdentity, PodSpec, Security, Stdio,
+};
 
 pub use self::file::WorkloadError;
 use crate::version::Versions;
@@ -77,6 +81,10 @@ pub struct Container {
     pub proof: Proof,
     /// Options of CRIU that it needs.
     pub criu: CriuOptions,
+    /// What confines it.
+    pub security: Security,
+    /// The source of its AppArmor profile.
+    pub profile: Option<PathBuf>,
 }
 
 /// What a container's root is made of.
@@ -229,6 +237,7 @@ impl Container {
             stdio: self.stdio,
             memory_mib: self.memory_mib,
             criu: self.criu.clone(),
+            security: self.security.clone(),
         }
     }
 

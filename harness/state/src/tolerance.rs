@@ -1,6 +1,7 @@
 //! The one table of permitted differences. A tolerance is for what is *right* to differ; what is
 //! lost is no tolerance.
 
+mod devices;
 mod images;
 mod kernels;
 mod registers;
@@ -117,6 +118,13 @@ pub const TOLERANCES: &[Tolerance] = &[
         permits: registers::in_no_call,
         reason: "a task that comes back from a signal frame is in no system call",
         source: "arch/x86/kernel/signal_64.c, restore_sigcontext()",
+    },
+    Tolerance {
+        pattern: "task.*.mount.*.super_options",
+        permits: devices::limits_of_another_boot,
+        reason: "how much the node's devtmpfs may hold is what its kernel made of the memory that it \
+                 found when it booted; the container has single devices of it",
+        source: "mm/shmem.c, shmem_default_max_blocks()",
     },
 ];
 

@@ -392,6 +392,7 @@ fn describe(request: &Request) -> String {
         Request::Run { place: Place::Container { pod, container }, command, .. } => {
             format!("`{}` in {pod}/{container}", command.join(" "))
         }
+        Request::LoadPolicy { .. } => "load of an AppArmor policy".to_owned(),
         Request::Start { pod } => format!("start of pod {}", pod.name),
         Request::AwaitReady { pod, container, .. } => format!("wait for {pod}/{container}"),
         Request::Checkpoint { pod, .. } => format!("checkpoint of pod {pod}"),

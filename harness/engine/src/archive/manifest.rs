@@ -90,6 +90,9 @@ pub struct ContainerRecord {
     /// Files of its image that its tasks have open or mapped: they must be the same where it comes
     /// back. CRIU checks only their lengths. By path in the container.
     pub image_files: BTreeMap<String, Member>,
+    /// AppArmor profiles that confine its tasks, with the SHA-256 of their policies: they must be
+    /// loaded where it comes back. CRIU knows their names only.
+    pub profiles: BTreeMap<String, String>,
 }
 
 /// The content of a file, or of a member of the archive.

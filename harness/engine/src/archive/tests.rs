@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use model::pod::{ContainerSpec, CriuOptions, Namespace, PodSpec, Stdio};
+use model::pod::{ContainerSpec, CriuOptions, Namespace, PodSpec, Security, Stdio};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
@@ -36,6 +36,7 @@ fn pod() -> PodSpec {
         stdio: Stdio::Pipe,
         memory_mib: Some(128),
         criu: CriuOptions::default(),
+        security: Security::default(),
     };
     PodSpec {
         name: "demo".into(),
@@ -74,6 +75,7 @@ fn manifest(work: &Path) -> Manifest {
                 "/counter".into(),
                 Member { bytes: 5, xxh64: model::Digest(7) },
             )]),
+            profiles: BTreeMap::from([("demo".into(), "0123".into())]),
         }],
         bound: vec!["tcp 10.88.0.2:6379".into()],
         members: digest_members(work, MEMBERS.map(str::to_owned)).expect("digests"),

@@ -105,6 +105,7 @@ impl Made {
                 streams: [None, None, None],
                 masked: Vec::new(),
                 image_files: Default::default(),
+                profiles: Default::default(),
             }],
             bound: Vec::new(),
             members: digest_members(self.folder.path(), members).expect("digests"),

@@ -18,30 +18,11 @@ use nix::sched::CloneFlags;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::{Gid, Uid};
 
 use super::linux::{flag, mount_at, wait_for};
 use super::sys::{self, Clone3};
-use super::{Fitting, Home, Process, SpawnError, Streams};
+use super::{Fitting, Home, Process, SpawnError, Streams, confine, users};
 use crate::within::{self, Links};
-
-/// Capabilities that a container's programs may have when they are root: containerd's default set
-/// without `CAP_MKNOD`, as no device controller stands between a container and a device node.
-const CAPABILITIES: [(&str, u32); 13] = [
-    ("CAP_CHOWN", 0),
-    ("CAP_DAC_OVERRIDE", 1),
-    ("CAP_FOWNER", 3),
-    ("CAP_FSETID", 4),
-    ("CAP_KILL", 5),
-    ("CAP_SETGID", 6),
-    ("CAP_SETUID", 7),
-    ("CAP_SETPCAP", 8),
-    ("CAP_NET_BIND_SERVICE", 10),
-    ("CAP_NET_RAW", 13),
-    ("CAP_SYS_CHROOT", 18),
-    ("CAP_AUDIT_WRITE", 29),
-    ("CAP_SETFCAP", 31),
-];
 
 /// Does something in a process of its own, so that the namespaces which it changes are not ours.
 /// Gives back what was put into the buffer.
@@ -98,9 +79,9 @@ pub(super) fn spawn(process: &Process, streams: Streams) -> Result<i32, SpawnErr
     let (mut report, report_in) = io::pipe().doing("make a pipe")?;
     let (mut sibling, sibling_in) = io::pipe().doing("make a pipe")?;
     let flags = match &process.home {
+        Home::New { ids: Some(_), .. } | Home::Of(_) => CloneFlags::empty(),
         Home::New { join, .. } if join.contains_key(&Namespace::Pid) => CloneFlags::CLONE_NEWNS,
         Home::New { .. } => CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID,
-        Home::Of(_) => CloneFlags::empty(),
     };
     let clone = Clone3 { flags, cgroup: Some(cgroup.as_fd()) };
     let Some(mut pid) = clone.fork().doing("clone")? else {
@@ -136,11 +117,12 @@ fn finish(mut report: io::PipeWriter, outcome: Result<Vec<u8>, SpawnError>) -> !
     sys::exit_now(if written.is_ok() { code } else { 126 })
 }
 
-/// The life of the new process up to its program. A process that joins a container's pid namespace
-/// makes a sibling, which is in it, tells its pid, and is done.
+/// The life of the new process up to its program. A process that joins a container's pid namespace,
+/// or the namespaces of a pod for one that will have no right to, makes a sibling, tells its pid, and
+/// is done.
 fn begin(process: &Process, streams: &Streams, mut made: io::PipeWriter) -> Result<(), SpawnError> {
     match &process.home {
-        Home::New { join, hostname, root, fittings } => {
+        Home::New { join, hostname, root, fittings, ids } => {
             for (namespace, pin) in join {
                 let pin = fs_err::File::open(pin).doing("open a namespace of the pod")?;
                 nix::sched::setns(pin, flag(*namespace)).doing("join a namespace of the pod")?;
@@ -150,7 +132,12 @@ fn begin(process: &Process, streams: &Streams, mut made: io::PipeWriter) -> Resu
             let own = [Namespace::Net, Namespace::Ipc, Namespace::Uts];
             let own = own.into_iter().filter(|kind| !join.contains_key(kind));
             unshare(own, hostname).doing("make namespaces of its own")?;
-            if join.contains_key(&Namespace::Pid) && is_maker(&mut made)? {
+            if let Some(ids) = ids {
+                if let Some(pid) = users::among(*ids)? {
+                    return write!(made, "{pid}").doing("tell the pid");
+                }
+                users::bind_to_itself(root)?;
+            } else if join.contains_key(&Namespace::Pid) && is_maker(&mut made)? {
                 return Ok(());
             }
             build_root(root, fittings)?;
@@ -176,8 +163,7 @@ fn is_maker(made: &mut io::PipeWriter) -> Result<bool, SpawnError> {
     }
 }
 
-/// Joins all namespaces of a process; its mount namespace last, since the others' files are found
-/// by the node's `/proc`.
+/// Joins all namespaces of a process; its user namespace last, as it has no right in the others.
 fn join_all(pid: i32) -> Result<(), SpawnError> {
     let open = |name: &str| fs_err::File::open(format!("/proc/{pid}/ns/{name}"));
     let mut files = Vec::new();
@@ -186,6 +172,14 @@ fn join_all(pid: i32) -> Result<(), SpawnError> {
             Err(error) if name == "time" && error.kind() == io::ErrorKind::NotFound => {}
             other => files.push(other.doing("find a namespace of the container")?),
         }
+    }
+    let user = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/user"));
+    let (theirs, ours) = (user(&pid.to_string()), user("self"));
+    // Nobody can join the one that they are in.
+    if theirs.doing("look at its user namespace")?
+        != ours.doing("look at the own user namespace")?
+    {
+        files.push(open("user").doing("find the user namespace of the container")?);
     }
     for file in files {
         nix::sched::setns(file, CloneFlags::empty()).doing("join a namespace of the container")?;
@@ -218,6 +212,11 @@ fn fit(root: &OwnedFd, fitting: &Fitting) -> io::Result<()> {
             let (folder, name) = parent(path)?;
             Ok(mkdirat(folder, name, Mode::from_bits_truncate(0o755))?)
         }
+        Fitting::File(path) => {
+            let (folder, name) = parent(path)?;
+            let mode = Mode::from_bits_truncate(0o666);
+            Ok(mknodat(folder, name, SFlag::S_IFREG, mode, 0)?)
+        }
         Fitting::Device { path, number } => {
             let (folder, name) = parent(path)?;
             nix::sys::stat::umask(Mode::empty());
@@ -239,14 +238,14 @@ fn execute(process: &Process, streams: &Streams) -> SpawnError {
     let prepared = session
         .and_then(|()| connect(streams))
         .and_then(|()| limit(process))
-        .and_then(|()| nix::unistd::chdir(&process.directory).doing("enter its folder"))
-        .and_then(|()| change_user(process));
+        .and_then(|()| nix::unistd::chdir(&process.directory).doing("enter its folder"));
     if let Err(error) = prepared {
         return error;
     }
     nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
     let clean = sys::reset_signals().and_then(|()| sys::close_on_exec_from(3));
-    if let Err(error) = clean.doing("reset signals and descriptors") {
+    let clean = clean.doing("reset signals and descriptors");
+    if let Err(error) = clean.and_then(|()| confine::confine(process)) {
         return error;
     }
     let source = replace(process);
@@ -298,19 +297,6 @@ fn resource(name: &str) -> Option<Resource> {
         "stack" => RLIMIT_STACK,
         _ => return None,
     })
-}
-
-fn change_user(process: &Process) -> Result<(), SpawnError> {
-    for capability in 0..u64::BITS {
-        let kept = CAPABILITIES.iter().any(|(_, number)| *number == capability);
-        if !kept && !sys::drop_capability(capability).doing("drop a capability")? {
-            break;
-        }
-    }
-    let (uid, gid) = (Uid::from_raw(process.uid), Gid::from_raw(process.gid));
-    nix::unistd::setgroups(&[]).doing("leave all groups")?;
-    nix::unistd::setresgid(gid, gid, gid).doing("become its group")?;
-    nix::unistd::setresuid(uid, uid, uid).doing("become its user")
 }
 
 /// Tries execve wherever the environment's `PATH` says. Comes back only with an error.
@@ -377,7 +363,7 @@ impl SpawnError {
 }
 
 /// Names what was being done when an error came.
-trait Doing<T> {
+pub(super) trait Doing<T> {
     fn doing(self, doing: &str) -> Result<T, SpawnError>;
 }
 
@@ -413,6 +399,7 @@ mod tests {
             uid: 0,
             gid: 0,
             rlimits: std::collections::BTreeMap::new(),
+            security: model::pod::Security::default(),
         };
         assert_eq!(candidates(&process), ["/a/sleep", "/b/sleep"]);
         process.command[0] = "./sleep".into();

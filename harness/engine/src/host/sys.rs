@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use model::pod::Instruction;
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
@@ -132,6 +133,20 @@ pub(super) fn drop_capability(number: u32) -> io::Result<bool> {
         Err(Errno::EINVAL) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Has every system call of this thread, and of what it becomes, go through a filter.
+pub(super) fn install_filter(filter: &[Instruction]) -> io::Result<()> {
+    let instruction =
+        |it: &Instruction| libc::sock_filter { code: it.0, jt: it.1, jf: it.2, k: it.3 };
+    let mut instructions: Vec<_> = filter.iter().map(instruction).collect();
+    let len = libc::c_ushort::try_from(instructions.len()).map_err(io::Error::other)?;
+    let program = libc::sock_fprog { len, filter: instructions.as_mut_ptr() };
+    // SAFETY: the kernel reads `len` instructions, which live through the call, and keeps a copy.
+    Errno::result(unsafe {
+        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+    })?;
+    Ok(())
 }
 
 /// Marks every descriptor from `first` on to be closed by the next execve.

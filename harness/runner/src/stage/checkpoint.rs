@@ -109,6 +109,9 @@ impl Stage {
         name: NodeName,
         request: Request,
     ) -> Result<Reply, Stop> {
+        if matches!(request, Request::Restore { .. }) {
+            self.load_policy(name).await?;
+        }
         let mut operation = self.guest(name)?.begin(request, OPERATION + GRACE).await?;
         loop {
             let event = match operation.next().await {

@@ -10,6 +10,7 @@ use model::pod::{CriuOptions, Namespace, Stdio};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::security::SecurityFile;
 use super::{Client, Container, FILE, MAIN, Needs, Observer, Proof, Root, Workload};
 use crate::version::Versions;
 
@@ -72,7 +73,8 @@ struct File {
     observer: Option<ObserverFile>,
     forensic: Option<ForensicFile>,
     needs: Option<NeedsFile>,
-    security: Option<toml::Value>,
+    #[serde(default)]
+    security: SecurityFile,
     #[serde(default)]
     criu: CriuOptions,
     share: Option<Spanned<Vec<String>>>,
@@ -239,7 +241,7 @@ pub(super) fn load(folder: &Path, programs: &Path) -> Result<Workload, WorkloadE
 }
 
 /// The file that is being read, for errors and for the places that it names.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
     folder: &'a Path,
@@ -314,6 +316,7 @@ impl Reader<'_> {
     fn container(&self, name: String, mut file: File) -> Result<Container, WorkloadError> {
         let root = self.root(&mut file)?;
         let proof = self.proof(&file)?;
+        let (security, profile) = self.security(file.security)?;
         Ok(Container {
             name,
             root,
@@ -328,6 +331,8 @@ impl Reader<'_> {
             ready: file.ready.0,
             proof,
             criu: file.criu,
+            security,
+            profile,
         })
     }
 
@@ -448,7 +453,11 @@ impl Reader<'_> {
         }
     }
 
-    fn beside(&self, field: &str, name: &Spanned<PathBuf>) -> Result<PathBuf, WorkloadError> {
+    pub(super) fn beside(
+        &self,
+        field: &str,
+        name: &Spanned<PathBuf>,
+    ) -> Result<PathBuf, WorkloadError> {
         let path = self.folder.join(name.get_ref());
         if path.is_file() {
             return Ok(path);
@@ -456,7 +465,7 @@ impl Reader<'_> {
         Err(self.wrong(name.span(), format!("`{field}`: there is no file {}", path.display())))
     }
 
-    fn wrong(&self, at: Range<usize>, message: String) -> WorkloadError {
+    pub(super) fn wrong(&self, at: Range<usize>, message: String) -> WorkloadError {
         let line = self.text[..at.start.min(self.text.len())].matches('\n').count() + 1;
         WorkloadError::Wrong { path: self.path.to_owned(), line, message }
     }
@@ -468,7 +477,7 @@ fn not_yet(file: &File) -> Vec<&'static str> {
     let asked = [
         (file.stdio == Streams::Pty, "a terminal (`stdio = \"pty\"`)"),
         (!file.devices.is_empty(), "`devices`"),
-        (file.security.is_some(), "a `security` profile"),
+        (file.security.selinux.is_some(), "SELinux (`security.selinux`)"),
         (features, "`needs.features`"),
     ];
     asked.into_iter().filter(|(asked, _)| *asked).map(|(_, what)| what).collect()

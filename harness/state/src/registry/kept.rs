@@ -115,6 +115,7 @@ const KEPT: &[(&str, &str)] = &[
     ("task.*.attr.*current", "core-TID.img thread_core.creds: lsm_profile, apparmor_data"),
     ("task.*.attr.sockcreate", "core-TID.img thread_core.creds.lsm_sockcreate"),
     ("task.*.attr.*", NOWHERE),
+    ("task.*.policy.*", NOWHERE),
     ("task.*.timer.*", "core-PID.img tc.timers.posix"),
     (
         "task.*.shares.*",

@@ -8,7 +8,7 @@ use super::{Rule, descriptors, files, memory, netlink, network, pod, sockets, ta
 const TABLES: &[&[&[Rule]]] = &[
     &[task::ENVIRON, task::STATUS, task::STAT, task::OF_STAT, task::LIMITS, task::AUXV],
     task::FILES,
-    &[task::ATTR, task::TIMERS, task::SCHED],
+    &[task::ATTR, task::POLICY, task::TIMERS, task::SCHED],
     task::CALLS,
     task::NAMESPACES,
     &[memory::MAPS, memory::GUARDS, memory::MEMORY],

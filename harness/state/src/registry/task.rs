@@ -257,6 +257,10 @@ pub(super) const ATTR: &[Rule] = lines!("task.*.attr.", ATTR_FILES;
     Exact, "5.8", "label of AppArmor" => "apparmor.current", "apparmor.exec", "apparmor.prev";
 );
 
+pub(super) const POLICY: &[Rule] = lines!("task.*.policy.", "/sys/kernel/security/apparmor/policy";
+    Exact, "4.13", "what the name of a profile stands for" => "*.raw_sha256";
+);
+
 pub(super) const TIMERS: &[Rule] = lines!("task.*.timer.*.", "/proc/PID/timers";
     Exact, "3.10", STATE => "id", "signal", "notify", "clockid";
 );

@@ -38,6 +38,12 @@ const LABELS: &[&str] = &[
     "smack/current",
 ];
 
+/// The one of AppArmor that counts.
+const CONFINED_BY: &str = "apparmor/current";
+
+/// The policies of AppArmor that are loaded.
+const POLICIES: &str = "/sys/kernel/security/apparmor/policy/profiles";
+
 pub(crate) fn thread(_: &Pod<'_>, _: &Task, thread: &Thread, facts: &mut Facts) -> Result<()> {
     // timerslack_ns is in the folder of a process only, but a thread's folder may be named there.
     let by_tid = format!("/proc/{}", thread.tid);
@@ -48,7 +54,27 @@ pub(crate) fn thread(_: &Pod<'_>, _: &Task, thread: &Thread, facts: &mut Facts) 
         let path = thread.proc.join("attr").join(label);
         if let Some(text) = read::text_if_shown(path)? {
             let value = read::one_line(text.trim_end_matches(['\0', '\n']).as_bytes());
+            if label == CONFINED_BY {
+                policies(&thread.name, &value, facts)?;
+            }
             facts.put(format!("{}.attr.{}", thread.name, label.replace('/', ".")), value);
+        }
+    }
+    Ok(())
+}
+
+/// Digests of the policies in an AppArmor label such as `a//&b (enforce)`: what a name stands for.
+fn policies(thread: &str, label: &str, facts: &mut Facts) -> Result<()> {
+    let names = label.rsplit_once(" (").map_or(label, |(names, _)| names);
+    let names: Vec<&str> = names.split("//&").filter(|name| *name != "unconfined").collect();
+    if names.iter().all(|name| name.is_empty()) {
+        return Ok(());
+    }
+    for folder in read::folders(POLICIES)? {
+        let name = read::text(folder.join("name"))?;
+        if names.contains(&name.trim()) {
+            let digest = read::text(folder.join("raw_sha256"))?;
+            facts.put(format!("{thread}.policy.{}.raw_sha256", name.trim()), digest.trim());
         }
     }
     Ok(())

@@ -79,6 +79,13 @@ pub(super) const TOLERANCES: &[Tolerance] = &[
         reason: "a timer of the task expired while it was held: its signal waits",
         source: "timer_create(2), setitimer(2)",
     },
+    Tolerance {
+        pattern: "image.mountpoints.*.options",
+        permits: super::devices::limits_of_another_boot,
+        reason: "how much the node's devtmpfs may hold is what its kernel made of the memory that it \
+                 found when it booted; the container has single devices of it",
+        source: "mm/shmem.c, shmem_default_max_blocks()",
+    },
 ];
 
 fn no_call_is_left(question: &Question<'_>) -> bool {
@@ -189,7 +196,7 @@ fn has_timer(capture: &Capture, thread: &str) -> bool {
         .any(|(fact, value)| fact.contains(".timers.") && matches!(value, Value::Clock { ns: 1.. }))
 }
 
-fn exact(value: Option<&Value>) -> Option<&str> {
+pub(super) fn exact(value: Option<&Value>) -> Option<&str> {
     match value {
         Some(Value::Exact(text)) => Some(text),
         _ => None,

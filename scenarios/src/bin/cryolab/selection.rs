@@ -144,19 +144,20 @@ fn left_out(
     named: bool,
 ) -> Result<BTreeSet<(String, String)>, Exit> {
     let mut left_out = BTreeSet::new();
-    for (story, by_name) in stories.iter().filter(|(story, _)| story.observed) {
-        for (name, _) in workloads.iter().filter(|(_, it)| it.workload.observer.is_none()) {
+    for (story, by_name) in stories {
+        let wants = story.wants;
+        for (name, _) in workloads.iter().filter(|(_, it)| !wants.is_met(&it.workload)) {
             if *by_name && named {
                 let scenario = &story.name;
                 return Err(Exit::usage(anyhow!(
-                    "scenario {scenario} wants an `observer`, and workload {name} has none"
+                    "scenario {scenario} wants {wants}, and workload {name} has none"
                 )));
             }
             left_out.insert((story.name.clone(), name.clone()));
         }
     }
     if left_out.len() == stories.len() * workloads.len() {
-        return Err(Exit::usage(anyhow!("none of these workloads has an `observer`")));
+        return Err(Exit::usage(anyhow!("none of these workloads has what these scenarios want")));
     }
     Ok(left_out)
 }
@@ -234,6 +235,7 @@ mod tests {
         let chosen: Vec<&str> = chosen.iter().map(|(it, _)| it.name.as_str()).collect();
         let rest = [
             "reboot/power-cut",
+            "reboot/profile-missing",
             "quick-start",
             "migration",
             "migration/pre-copy",

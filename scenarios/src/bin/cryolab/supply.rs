@@ -269,6 +269,10 @@ impl Supply for Catalogue {
     fn data_disk(&self, path: &Path, mib: u64) -> Result<(), String> {
         self.images.data_disk(path, mib).map_err(|error| error.to_string())
     }
+
+    fn apparmor_policy(&self, profile: &Path, features: &Path) -> Result<Vec<u8>, String> {
+        vm_images::apparmor_policy(profile, features).map_err(|error| error.to_string())
+    }
 }
 
 /// What the roots of a workload's containers are made of, in the words of `vm-images`.

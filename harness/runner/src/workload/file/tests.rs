@@ -10,12 +10,19 @@ command = ["/sleeper"]
 line = "ready"
 "#;
 
+const SECCOMP: &str = r#"{
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{ "names": ["mount"], "action": "SCMP_ACT_ERRNO" }]
+}"#;
+
 /// Reads a text as the file of a folder that has the programs `sleeper` and `client`.
 fn read(text: &str) -> Result<Workload, String> {
     let folder = tempfile::tempdir().expect("a folder");
     for name in ["sleeper", "client"] {
         std::fs::write(folder.path().join(name), "").expect("a program");
     }
+    std::fs::write(folder.path().join("seccomp.json"), SECCOMP).expect("a profile");
+    std::fs::write(folder.path().join("policy"), "profile held {\n}\n").expect("a profile");
     std::fs::write(folder.path().join(FILE), text).expect("a file");
     load(folder.path(), Path::new("/nowhere"))
         .map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))
@@ -53,7 +60,15 @@ fn everything_that_a_file_may_say_arrives_in_the_pod() {
         needs = { kernel = "6.1..", criu = "4.." }
         criu = { tcp-established = false }
         forensic = { search = ["a text"], regex = ["key-[0-9]+"] }
-        client = { binary = "client", before = ["fill", "{address}"], after = ["verify"] }
+        [security]
+        no_new_privs = true
+        capabilities = ["CAP_CHOWN"]
+        seccomp = "seccomp.json"
+        apparmor = { profile = "held", file = "policy" }
+        [client]
+        binary = "client"
+        before = ["fill", "{address}"]
+        after = ["verify"]
     "#;
     let workload = read(text).expect("right");
     let suite = Some("bookworm".to_owned());
@@ -72,6 +87,12 @@ fn everything_that_a_file_may_say_arrives_in_the_pod() {
     assert_eq!(container.rlimits["nofile"], (77, 88));
     assert_eq!(container.rlimits["memlock"], (u64::MAX, u64::MAX));
     assert_eq!(container.tmpfs["/data"], 16);
+    let security = &container.security;
+    let capabilities = security.capabilities.as_ref().expect("some");
+    assert!(security.no_new_privs && security.seccomp.len() == 1);
+    assert!(capabilities.bounding.contains("CAP_CHOWN") && capabilities.ambient.is_empty());
+    assert_eq!(security.apparmor.as_deref(), Some("held"));
+    assert!(workload.main().profile.as_ref().is_some_and(|path| path.ends_with("policy")));
     assert!(!container.criu.tcp_established && container.criu.file_locks);
 }
 
@@ -162,6 +183,41 @@ fn what_cannot_be_shared_is_told(#[case] kind: &str, #[case] expected: &str) {
     "binary = \"sleeper\"",
     "packages = [\"a\"]\nfiles = { \"/a/../b\" = \"client\" }",
     "workload.toml:4: `files`: \"/a/../b\" is no absolute path"
+)]
+#[case::capability(
+    "[ready]",
+    "[security]\ncapabilities = [\"CAP_FLY\"]\n[ready]",
+    "workload.toml:6: `capabilities`: bounding: there is no capability \"CAP_FLY\""
+)]
+#[case::ambient(
+    "[ready]",
+    "[security]\ncapabilities = { permitted = [\"CAP_KILL\"] }\n[ready]",
+    "workload.toml:6: `capabilities`: CAP_KILL is permitted and not bounding"
+)]
+#[case::security(
+    "[ready]",
+    "[security]\nsecomp = \"a\"\n[ready]",
+    "workload.toml:6: unknown field"
+)]
+#[case::no_filter(
+    "[ready]",
+    "[security]\nseccomp = \"a\"\n[ready]",
+    "workload.toml:6: `security.seccomp`: there is no file a"
+)]
+#[case::filter(
+    "[ready]",
+    "[security]\nseccomp = \"client\"\n[ready]",
+    "workload.toml:6: `security.seccomp`: client: EOF"
+)]
+#[case::profile(
+    "[ready]",
+    "[security]\napparmor = { profile = \"other\", file = \"policy\" }\n[ready]",
+    "workload.toml:6: `security.apparmor`: policy defines no profile \"other\""
+)]
+#[case::root(
+    "[ready]",
+    "[security]\nuser_namespace = { uid = 0, gid = 1, count = 9 }\n[ready]",
+    "workload.toml:6: `security.user_namespace` wants ids above 0"
 )]
 fn an_error_names_file_line_and_field(
     #[case] what: &str,
