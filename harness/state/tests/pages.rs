@@ -1,12 +1,11 @@
-//! Single pages, as they are in a task and as they are in images: of this very process, and of
-//! images that were made up for it.
-#![expect(unsafe_code, reason = "the test maps memory to look at")]
+//! Single pages, as they are in a task and as they are in images: of a child that stands still, as
+//! a frozen task does, and of images that were made up for it.
+#![expect(unsafe_code, reason = "the test maps memory to look at, and forks a task that has it")]
 
 mod images_schema;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::ptr;
 
 use criu::image::Image;
@@ -14,6 +13,9 @@ use images_schema::schema;
 use model::message::{FoundPage, PageBytes, WantedPage};
 use model::pod::{ContainerStatus, PodStatus};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, pause};
 use rstest::rstest;
 
 const PAGE: usize = 4096;
@@ -23,7 +25,7 @@ const FILE_SHARED: u32 = 1 << 7;
 const ANON_SHARED: u32 = 1 << 8;
 const MEMFD: u32 = 1 << 14;
 
-/// Two pages of this process, all of this byte.
+/// Two pages of this process, and of children that it has from now on, all of this byte.
 fn map(flags: i32, fd: i32, byte: u8) -> u64 {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: a new mapping, which nothing else knows of and which stays.
@@ -38,15 +40,30 @@ fn private(byte: u8) -> u64 {
     map(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, byte)
 }
 
-/// A folder of images.
+/// A folder of images, and the task that they are of: a child with the memory that was mapped
+/// before.
 struct Dump {
     folder: tempfile::TempDir,
-    pid: u32,
+    pid: Pid,
+}
+
+impl Drop for Dump {
+    fn drop(&mut self) {
+        kill(self.pid, Signal::SIGKILL).expect("a child of this process");
+        waitpid(self.pid, None).expect("a child of this process");
+    }
 }
 
 impl Dump {
     fn new() -> Dump {
-        Dump { folder: tempfile::tempdir().expect("a folder"), pid: std::process::id() }
+        let folder = tempfile::tempdir().expect("a folder");
+        // SAFETY: the child only makes system calls.
+        match unsafe { fork() }.expect("a child") {
+            ForkResult::Parent { child: pid } => Dump { folder, pid },
+            ForkResult::Child => loop {
+                pause();
+            },
+        }
     }
 
     fn image(&self, name: &str, magic: &str, entries: &str) {
@@ -86,8 +103,28 @@ impl Dump {
         let object = format!("task.{}.{object}", self.pid);
         let wanted = WantedPage { object, index: first + 1, before: true, after: true };
         let images = [("main".to_owned(), self.folder.path().to_owned())];
-        let found = state::pages(&myself(self.folder.path()), &images, &schema(), &[wanted]);
+        let found = state::pages(&self.pod(), &images, &schema(), &[wanted]);
         found.expect("it can be looked at").remove(0)
+    }
+
+    /// The child as the pod's only task.
+    fn pod(&self) -> PodStatus {
+        let cgroup = self.folder.path();
+        std::fs::write(cgroup.join("cgroup.procs"), "").expect("written");
+        let container = ContainerStatus {
+            name: "main".to_owned(),
+            pid: self.pid.as_raw(),
+            cgroup: cgroup.to_owned(),
+            root: "/".into(),
+            upper: "/".into(),
+        };
+        PodStatus {
+            name: "pod".to_owned(),
+            namespaces: BTreeMap::new(),
+            cgroup: cgroup.to_owned(),
+            shm: "/dev/shm".into(),
+            containers: vec![container],
+        }
     }
 
     fn why(&self, object: &str, first: u64) -> String {
@@ -98,32 +135,14 @@ impl Dump {
     }
 }
 
-/// This process as the pod's only task.
-fn myself(cgroup: &Path) -> PodStatus {
-    std::fs::write(cgroup.join("cgroup.procs"), "").expect("written");
-    let container = ContainerStatus {
-        name: "main".to_owned(),
-        pid: std::process::id().cast_signed(),
-        cgroup: cgroup.to_owned(),
-        root: "/".into(),
-        upper: "/".into(),
-    };
-    PodStatus {
-        name: "pod".to_owned(),
-        namespaces: BTreeMap::new(),
-        cgroup: cgroup.to_owned(),
-        shm: "/dev/shm".into(),
-        containers: vec![container],
-    }
-}
-
 fn known(bytes: u8, place: &str) -> PageBytes {
     PageBytes::Known { bytes: vec![bytes; PAGE], place: place.to_owned() }
 }
 
 #[test]
 fn a_private_page_is_told_as_it_was_and_as_it_is() {
-    let (dump, address) = (Dump::new(), private(2));
+    let address = private(2);
+    let dump = Dump::new();
     dump.of_task(address, 4);
     dump.raw("pages-1.img", &[[0; PAGE], [1; PAGE]].concat());
     let found = dump.second("memory", address / PAGE as u64);
@@ -159,7 +178,8 @@ fn shared_memory_is_found_by_its_id_and_a_memfd_by_its_file() {
 #[case::lazy(2, "not in the images: pagemap-PID.img leaves it for later")]
 #[case::cut(4, "pages-1.img: at byte 4096: truncated: page needs 4096 bytes, 5 are left")]
 fn why_a_page_cannot_be_had_names_the_image(#[case] flags: u32, #[case] expected: &str) {
-    let (dump, address) = (Dump::new(), private(2));
+    let address = private(2);
+    let dump = Dump::new();
     dump.of_task(address, flags);
     dump.raw("pages-1.img", &[1; PAGE + 5]);
     let why = dump.why("memory", address / PAGE as u64);
@@ -168,7 +188,9 @@ fn why_a_page_cannot_be_had_names_the_image(#[case] flags: u32, #[case] expected
 
 #[test]
 fn a_page_that_no_image_has_is_told_so() {
-    let (dump, address) = (Dump::new(), private(2));
+    let address = private(2);
+    let shared = map(libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1, 2);
+    let dump = Dump::new();
     let index = address / PAGE as u64;
     assert!(dump.why("memory", index).contains("No such file"), "no image at all");
     dump.of_task(0x1000, 4);
@@ -176,7 +198,6 @@ fn a_page_that_no_image_has_is_told_so() {
     assert!(dump.why("memory", index).contains("maps nothing at 0x"));
     dump.mapping(address, 0, 0);
     assert!(dump.why("memory", index).contains("has no page at 0x"));
-    let shared = map(libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1, 2);
     dump.mapping(shared, 5, FILE_SHARED);
     assert!(dump.why(&format!("shared.{shared:x}"), 0).contains("of a file that is mapped shared"));
     assert!(dump.why("shared.nowhere", 0).starts_with("no task has"));
