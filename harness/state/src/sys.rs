@@ -261,6 +261,16 @@ pub(crate) fn ioctl_int(fd: BorrowedFd<'_>, request: libc::c_ulong) -> Result<i3
     Ok(value)
 }
 
+/// Which settings of a terminal nobody may change: bits are set for those.
+pub(crate) fn locked_settings(fd: BorrowedFd<'_>) -> Result<libc::termios> {
+    // SAFETY: all-zero is a valid `termios`.
+    let mut locked: libc::termios = unsafe { zeroed() };
+    let request = libc::TIOCGLCKTRMIOS;
+    // SAFETY: the kernel writes its own `termios`, which is the beginning of this one.
+    checked(unsafe { libc::ioctl(fd.as_raw_fd(), request, &raw mut locked) }.into())?;
+    Ok(locked)
+}
+
 /// Rows, columns and pixels of a terminal.
 pub(crate) fn window_size(fd: BorrowedFd<'_>) -> Result<[u16; 4]> {
     // SAFETY: all-zero is a valid `winsize`.

@@ -242,3 +242,18 @@ fn a_kernel_brings_a_vdso_of_its_own_and_nothing_else() {
     assert_eq!(other, ["task.1.map.1000-3000.pathname", "task.1.map.1000-3000.perms"]);
     assert!(!judged("6.12.117", is("[vdso]", "108 kB")).is_empty(), "on the same kernel");
 }
+
+#[rstest]
+#[case::beyond([3, 28, 127, 0x5500_0004, 5, 9], (1, 0))]
+#[case::within_a_word([3, 28, 127, 0x5500_0004, 0x0100_0005, 7], (1, 0))]
+#[case::a_character([3, 28, 127, 0x5500_0004, 0x0001_0005, 7], (0, 1))]
+#[case::the_first([2, 28, 127, 0x5500_0004, 5, 7], (0, 1))]
+fn a_terminal_has_nineteen_characters(#[case] after: [u32; 6], #[case] expected: (usize, usize)) {
+    let before = [3, 28, 127, 0x5500_0004, 5, 7];
+    // The fifth word has three characters, and whatever its last byte held.
+    let words = |words: [u32; 6]| exact(&words.map(|word| word.to_string()).join(" "));
+    let name = "image.tty-info.task.1.fd.4.termios.c_cc";
+    let [before, after] = [before, after].map(|it| capture(&[(name, words(it))]));
+    let level = state::images::compare(&before, &after, SECOND_NS);
+    assert_eq!((level.tolerated.len(), level.differences.len()), expected);
+}

@@ -11,6 +11,7 @@ mod tcp;
 mod threads;
 mod timers;
 mod tree;
+mod tty;
 mod udp;
 mod unix;
 
@@ -23,7 +24,7 @@ use witness::place::Place;
 pub(crate) type SetUp = fn(&Place) -> io::Result<Vec<Box<dyn Witness>>>;
 
 /// All of them, by name.
-pub(crate) const CONCERNS: [(&str, SetUp); 13] = [
+pub(crate) const CONCERNS: [(&str, SetUp); 14] = [
     ("events", events::set_up),
     ("files", files::set_up),
     ("ipc", ipc::set_up),
@@ -36,5 +37,6 @@ pub(crate) const CONCERNS: [(&str, SetUp); 13] = [
     ("threads", threads::set_up),
     ("timers", timers::set_up),
     ("tree", tree::set_up),
+    ("tty", tty::set_up),
     ("udp", udp::set_up),
 ];

@@ -7,6 +7,7 @@ pub mod process;
 pub mod registers;
 pub mod signal;
 pub mod sysv;
+pub mod terminal;
 pub mod timer;
 
 /// The result of a C function that tells failure by -1.

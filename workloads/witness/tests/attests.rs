@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -84,6 +84,7 @@ impl Drop for Witness {
 #[case("threads")]
 #[case("timers")]
 #[case("tree")]
+#[case("tty")]
 #[case("udp")]
 fn what_nobody_touched_is_intact(#[case] concern: &str) {
     let (said, code) = Witness::start(concern).verdict();
@@ -125,6 +126,19 @@ fn continue_a_child(tree: &Witness) {
     nix::sys::signal::kill(Pid::from_raw(stopped), Signal::SIGCONT).expect("a signal");
 }
 
+/// Reads what was typed at a terminal before whom it was typed for.
+fn read_what_was_typed(tty: &Witness) {
+    for entry in fs::read_dir(format!("/proc/{}/fd", tty.pid())).expect("its descriptors") {
+        let terminal = fs::read_link(entry.expect("one").path()).expect("a link");
+        if terminal.starts_with("/dev/pts") {
+            let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
+            let slave = File::options().read(true).custom_flags(flags).open(terminal);
+            // One is open for its owner only, and of the others but one nobody can read a byte.
+            slave.and_then(|mut slave| slave.read(&mut [0; 100])).ok();
+        }
+    }
+}
+
 fn send_a_signal(witness: &Witness) {
     nix::sys::signal::kill(witness.pid(), Signal::SIGUSR1).expect("a signal");
 }
@@ -138,6 +152,7 @@ fn send_a_signal(witness: &Witness) {
 #[case("timers", send_a_signal, "lost: posix.pending: ")]
 #[case("pipes", send_a_datagram, "lost: datagrams.goes_on: ")]
 #[case("tree", continue_a_child, "lost: ended.stopped")]
+#[case("tty", read_what_was_typed, "lost: unread.typed: ")]
 fn what_is_taken_is_told(#[case] concern: &str, #[case] take: fn(&Witness), #[case] told: &str) {
     let witness = Witness::start(concern);
     take(&witness);

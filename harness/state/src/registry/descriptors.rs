@@ -104,6 +104,17 @@ pub(super) const OPEN_FILE: &[&[Rule]] = &[
     lines!("task.*.fd.*.", "tcgetattr(3)";
         Exact, "", STATE => "c_iflag", "c_oflag", "c_cflag", "c_lflag", "c_cc";
     ),
+    lines!("task.*.fd.*.", "ioctl TIOCGLCKTRMIOS"; Exact, "", "settings that nobody may change" =>
+        "lck_iflag", "lck_oflag", "lck_cflag", "lck_lflag", "lck_cc";
+    ),
     lines!("task.*.fd.*.", "ioctl TIOCGWINSZ"; Exact, "", STATE => "winsize";),
     lines!("task.*.fd.*.", "ioctl FIONREAD"; Exact, "", STATE => "fionread";),
+    lines!("task.*.fd.*.", "ioctl TIOCOUTQ"; Exact, "", STATE => "outq";),
+    lines!("task.*.fd.*.", "ioctl TIOCGETD"; Exact, "", STATE => "ldisc";),
+    lines!("task.*.fd.*.", "ioctl TIOCGEXCL"; Exact, "3.8", STATE => "exclusive";),
+    lines!("task.*.fd.*.", "ioctl TIOCGPKT"; Exact, "3.8", STATE => "packet_mode";),
+    lines!("task.*.fd.*.", "ioctl TIOCGPTLCK"; Exact, "3.8", STATE => "locked";),
+    lines!("task.*.fd.*.", "ioctl TIOCGSID, TIOCGPGRP";
+        Exact, "", "as the container numbers it; of a slave its master tells" => "sid", "pgrp";
+    ),
 ];

@@ -15,6 +15,9 @@ const SI_CODE: std::ops::Range<usize> = 8..12;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
+/// Characters of a terminal (`NCCS` of the kernel).
+const CHARACTERS: usize = 19;
+
 /// The table.
 pub(super) const TOLERANCES: &[Tolerance] = &[
     Tolerance {
@@ -80,6 +83,13 @@ pub(super) const TOLERANCES: &[Tolerance] = &[
         source: "timer_create(2), setitimer(2)",
     },
     Tolerance {
+        pattern: "image.tty-info.*.c_cc",
+        permits: of_characters_beyond_the_kernels,
+        reason: "a terminal has 19 characters of a byte each; CRIU writes 19 words of four, and so \
+                 what comes after them on its own stack",
+        source: "CRIU criu/tty.c, dump_tty_info(), TERMIOS_NCC; include/uapi/asm-generic/termbits.h, NCCS",
+    },
+    Tolerance {
         pattern: "image.mountpoints.*.options",
         permits: super::devices::limits_of_another_boot,
         reason: "how much the node's devtmpfs may hold is what its kernel made of the memory that it \
@@ -87,6 +97,17 @@ pub(super) const TOLERANCES: &[Tolerance] = &[
         source: "mm/shmem.c, shmem_default_max_blocks()",
     },
 ];
+
+/// The characters themselves are the same: the first bytes of the words.
+fn of_characters_beyond_the_kernels(question: &Question<'_>) -> bool {
+    let characters = |words: &str| {
+        let words = words.split(' ').map(|word| word.parse::<u32>().map(u32::to_le_bytes));
+        let bytes: Vec<u8> = words.collect::<Result<Vec<_>, _>>().ok()?.concat();
+        bytes.get(..CHARACTERS).map(<[u8]>::to_vec)
+    };
+    let Some((before, after)) = question.exact() else { return false };
+    characters(before).is_some_and(|it| characters(after) == Some(it))
+}
 
 fn no_call_is_left(question: &Question<'_>) -> bool {
     question.exact().is_some_and(|(_, after)| after == NO_CALL)
