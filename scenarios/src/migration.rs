@@ -13,7 +13,7 @@ pub const MIGRATION: Scenario = Scenario {
     name: "migration",
     summary: "checkpoint on one node, restore on another",
     has_target: true,
-    variants: &[STOP_COPY, PRE_COPY],
+    variants: &[STOP_COPY, PRE_COPY, POST_COPY],
 };
 
 const STOP_COPY: Variant = Variant {
@@ -38,6 +38,14 @@ const PRE_COPY: Variant = Variant {
     story: |stage| Box::pin(pre_copy(stage)),
 };
 
+const POST_COPY: Variant = Variant {
+    name: "post-copy",
+    summary: "the pod runs on the target while its pages still come, on demand and by and by",
+    wants: Wants::Nothing,
+    activities: &[Activity::Checkpoint, Activity::Give, Activity::Take, Activity::Restore],
+    story: |stage| Box::pin(post_copy(stage)),
+};
+
 const SOURCE: NodeName = NodeName("source");
 const TARGET: NodeName = NodeName("target");
 const CLIENT: NodeName = NodeName("client");
@@ -51,6 +59,16 @@ async fn pre_copy(stage: &mut Stage) -> Result<(), Stop> {
     set_out(stage).await?;
     stage.pre_copy(SOURCE, TARGET).await?;
     move_over(stage).await
+}
+
+async fn post_copy(stage: &mut Stage) -> Result<(), Stop> {
+    set_out(stage).await?;
+    stage.checkpoint(SOURCE).await?;
+    if stage.workload().observer.is_some() {
+        stage.route(CLIENT, TARGET).await?;
+    }
+    stage.post_copy(SOURCE, TARGET).await?;
+    judge(stage, TARGET).await
 }
 
 /// The pod runs on the source; from a third node, a client watches it if there is one.

@@ -50,6 +50,9 @@ pub(crate) fn carry_out(call: &Call<'_>, request: Request) -> anyhow::Result<Rep
         Request::PreDump { pod, archive, deadline_ms } => {
             checkpoint::pre_dump(call, pod, archive, deadline_ms)
         }
+        Request::RestoreLazily { archive, from, deadline_ms } => {
+            restore::restore_lazily(call, archive, from, deadline_ms)
+        }
         Request::Restore { archive, identity, deadline_ms } => {
             restore::restore(call, archive, identity, deadline_ms)
         }

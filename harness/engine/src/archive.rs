@@ -17,6 +17,9 @@
 //! The archive of a checkpoint that was taken in rounds builds on those of the [`rounds`], which are
 //! archives of their own beside it: it names each by its SHA-256, and without them it is refused.
 //!
+//! A [`thin`] archive is one without the pages that can come later. By itself it is nothing: it names
+//! the checkpoint that has them, and nobody restores it but with a connection to who has that.
+//!
 //! An archive may come from a stranger. It is unpacked into a fresh folder, member by member; what
 //! is not expected is refused by name, and nothing is written outside that folder.
 //!
@@ -37,6 +40,7 @@ mod rounds;
 mod sparse;
 #[cfg(test)]
 pub(crate) mod tests;
+mod thin;
 mod tree;
 mod write;
 
@@ -44,10 +48,11 @@ pub use manifest::{ContainerRecord, Holds, Manifest, Member, Origin};
 pub(crate) use manifest::{FORMAT, PARENT, SHM, image_folder, root_member, stream_member};
 pub(crate) use pack::pack;
 pub use read::{ArchiveError, show, verify};
-pub(crate) use read::{Opened, open, unpack};
+pub(crate) use read::{Opened, open, open_thin, unpack};
 pub(crate) use rounds::{
     ROUNDS, beside as round_beside, clear_strays, is_sha256, link_before, parents,
 };
+pub(crate) use thin::write as write_thin;
 pub(crate) use tree::{Listed, list as list_tree, unpack as unpack_tree};
 #[cfg(test)]
 pub(crate) use write::Written;

@@ -124,6 +124,21 @@ pub enum Error {
         /// The kernel's answer, or what was wrong.
         source: io::Error,
     },
+    /// The pod ran, and not all of its pages came.
+    #[error(
+        "container {container}: its pages did not all come: {why}. The pod was ended before it could \
+         read zeroes in their place: it ran here for {} ms, and what it did then is lost. Its \
+         checkpoint is whole on the node that it came from, for this node alone",
+        ran.as_millis()
+    )]
+    Pages {
+        /// Name of the container.
+        container: String,
+        /// Why they did not.
+        why: String,
+        /// How long the pod ran.
+        ran: Duration,
+    },
     /// CRIU failed.
     #[error("container {container}: {source}")]
     Criu {
@@ -166,6 +181,7 @@ impl Error {
             | Error::Archive { .. }
             | Error::Pattern { .. }
             | Error::Peer { .. }
+            | Error::Pages { .. }
             | Error::Criu { .. } => Cause::Failed,
             _ => Cause::Broken,
         }

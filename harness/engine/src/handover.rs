@@ -31,7 +31,7 @@ use model::Step;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::archive::{Member, digest_file, flush_folder, folder_of};
+use crate::archive::{Member, digest_file, flush_folder, folder_of, remove_file};
 use crate::error::{About, Error};
 use crate::watch::{Steps, Watch};
 
@@ -42,9 +42,11 @@ const MESSAGE_BYTES: u64 = 4096;
 const PIECE: usize = 256 << 10;
 
 mod copy;
+pub(crate) mod lazy;
 mod parents;
 
 pub use copy::{copy, lend};
+pub use lazy::{Serving, pod_to_come, take_thin};
 
 /// What the taker says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -59,6 +61,12 @@ enum FromTaker {
     Thanks,
     /// Let me have a copy: it stays yours.
     Copy,
+    /// Let the pages of a container come by this connection.
+    Pages { container: String },
+    /// All but its pages is here, and ready to run: let the pod of this checkpoint be mine.
+    Own { word: String, sha256: String },
+    /// All of its pages are here.
+    Done { word: String },
 }
 
 /// What the giver says.
@@ -74,6 +82,8 @@ enum FromGiver {
     Nothing,
     /// What you have is the same as what is here.
     Same,
+    /// From here on it is CRIU's page server that speaks.
+    Pages,
 }
 
 /// How far giving came.
@@ -83,6 +93,8 @@ pub enum Gave {
     Thanked,
     /// It is the taker's, who may not know.
     Given,
+    /// The taker got something by which nobody owns a pod.
+    Served,
 }
 
 const GIVEN: &str = ".given-";
@@ -101,8 +113,13 @@ fn beside(archive: &Path, what: &str, word: &str) -> PathBuf {
 
 /// The archive that has arrived and was not claimed yet, with its word, if there is one.
 fn arrived(archive: &Path) -> Result<Option<(String, PathBuf)>, Error> {
+    named(archive, ARRIVING)
+}
+
+/// The file called as an archive with something and a word after it, if there is one.
+fn named(archive: &Path, what: &str) -> Result<Option<(String, PathBuf)>, Error> {
     let folder = folder_of(archive);
-    let head = beside(Path::new(archive.file_name().unwrap_or_default()), ARRIVING, "");
+    let head = beside(Path::new(archive.file_name().unwrap_or_default()), what, "");
     let head = head.to_string_lossy();
     for entry in fs_err::read_dir(folder).about("list", folder)? {
         let entry = entry.about("list", folder)?;
@@ -143,7 +160,8 @@ pub fn give(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
         said => return Err(out_of_place(&said)),
     };
     let given = beside(archive, GIVEN, &word);
-    let is_given = have.is_some() && given.exists();
+    // Who knows the word is who it was given to, and may have lost what it had.
+    let is_given = given.exists();
     if !is_given && !archive.exists() {
         talk.say(&FromGiver::Nothing)?;
         return Err(refused(archive, "give", "it is not here, or was given to another node"));
@@ -152,7 +170,7 @@ pub fn give(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
         Some(have) => have,
         None => {
             steps.begin(Step::Send, watch);
-            talk.send_file(archive)?;
+            talk.send_file(if is_given { &given } else { archive })?;
             match parents::hear(&mut talk, archive, "that all has arrived")? {
                 FromTaker::Have { content } => content,
                 said => return Err(out_of_place(&said)),
@@ -200,7 +218,8 @@ pub fn take(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
             (arriving, content)
         }
         None => {
-            let word = draw_word()?;
+            // A pod that ran on pages to come, and had to be ended, was given by its word.
+            let word = lazy::thin_of(archive)?.map_or_else(draw_word, |(word, _)| Ok(word))?;
             let arriving = beside(archive, ARRIVING, &word);
             talk.say(&FromTaker::Ask { word, have: None })?;
             steps.begin(Step::Receive, watch);
@@ -219,12 +238,17 @@ pub fn take(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
         }
         // Nobody else may have what has arrived: it stays.
         FromGiver::Nothing => return Err(nothing(archive)),
-        said @ (FromGiver::Archive { .. } | FromGiver::Same) => return Err(out_of_place(&said)),
+        said @ (FromGiver::Archive { .. } | FromGiver::Same | FromGiver::Pages) => {
+            return Err(out_of_place(&said));
+        }
     }
     steps.begin(Step::Claim, watch);
     fs_err::rename(&arriving, archive).about("rename", &arriving)?;
     flush_folder(archive)?;
     steps.end(watch);
+    if let Some((_, thin)) = lazy::thin_of(archive)? {
+        remove_file(&thin)?;
+    }
     // It is ours: that the giver does not hear it costs a file there.
     let _ = talk.say(&FromTaker::Thanks);
     Ok(content.bytes)

@@ -8,6 +8,7 @@ mod child;
 mod confine;
 mod linux;
 mod network;
+mod pages;
 mod sockets;
 mod sys;
 mod users;
@@ -25,6 +26,7 @@ use nix::mount::MsFlags;
 use serde::{Deserialize, Serialize};
 
 pub use linux::LinuxHost;
+pub use pages::{PageDaemon, PageProgram};
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -293,6 +295,15 @@ pub trait Host: fmt::Debug {
         limit: Duration,
         callback: Callback<'_>,
     ) -> Result<i32, criu::rpc::Error>;
+
+    /// Starts a page server, which is a child of this process and ends with its connection. Its pid.
+    fn serve_pages(&self, pages: PageProgram) -> io::Result<i32>;
+    /// Starts a daemon that puts in the pages of a container, and a guard: before the daemon can end
+    /// without having put in all of them, all in this cgroup is killed. Returns when the daemon
+    /// listens.
+    fn bring_pages(&self, pages: PageProgram, group: &Path) -> io::Result<PageDaemon>;
+    /// Kills a daemon, and so before all that waits for its pages. The guard ends by it.
+    fn end_pages(&self, daemon: PageDaemon) -> io::Result<()>;
 
     /// What waits unread in a pipe, given by any path that leads to it; it stays there.
     fn peek_pipe(&self, path: &Path) -> io::Result<Vec<u8>>;

@@ -37,6 +37,7 @@ mod cgroup;
 mod checks;
 mod freeze;
 mod host;
+mod lazy;
 mod names;
 mod profile;
 mod release;
@@ -54,7 +55,8 @@ pub use engine::{Engine, EngineConfig};
 pub use error::Error;
 pub use exec::Exited;
 pub use host::{
-    Callback, Descriptor, Fitting, Home, Host, LinuxHost, Mount, Process, SpawnError, Streams,
+    Callback, Descriptor, Fitting, Home, Host, LinuxHost, Mount, PageDaemon, PageProgram, Process,
+    SpawnError, Streams,
 };
 pub use stdio::StdioSet;
 pub use watch::{PhaseReached, Watch};

@@ -11,13 +11,16 @@ use std::time::Duration;
 use model::message::{Afterwards, Recovered};
 
 use crate::archive;
+use crate::cgroup;
 use crate::checks;
 use crate::engine::Engine;
 use crate::error::{About, Error};
 use crate::handover;
 use crate::host::Host;
+use crate::lazy;
 use crate::pre_dump;
 use crate::release;
+use crate::remove;
 use crate::scene;
 use crate::store::{Checkpointing, Places, Record, State};
 
@@ -47,6 +50,9 @@ impl Engine {
     /// the engine has written: that pod is left as it is.
     pub fn recover(&self, archives: &Path) -> Result<Recovered, Error> {
         let mut recovered = Recovered::default();
+        for pod in self.pods()? {
+            self.end_torn(&pod, &mut recovered)?;
+        }
         for pid in self.orphans()? {
             recovered.told.push(format!("CRIU {pid} had lost its engine"));
             self.see_off(pid)?;
@@ -56,11 +62,34 @@ impl Engine {
         }
         scene::clear_yards(self.host(), &[])?;
         look_at_archives(archives, &mut recovered)?;
+        remove::remove_tree(&self.config().state.join("serving"))?;
         let strays = archive::clear_strays(archives, None)?;
         if strays > 0 {
             recovered.told.push(format!("{strays} rounds of no checkpoint here are removed"));
         }
         Ok(recovered)
+    }
+
+    /// Ends a pod that ran on pages to come: its engine is gone, and nobody knows whether all came.
+    fn end_torn(&self, pod: &str, recovered: &mut Recovered) -> Result<(), Error> {
+        let places = self.places(pod)?;
+        let record = match Record::load(&places, pod) {
+            Err(Error::NoPod(_)) => return Ok(()),
+            other => other?,
+        };
+        let Some(awaiting) = record.awaiting else { return Ok(()) };
+        if record.state == State::There {
+            recovered.told.push(format!(
+                "pod {pod} ran on pages that were still to come, and is removed: what it did here is \
+                 lost, and its checkpoint is whole on the node that it came from"
+            ));
+        }
+        // Before their daemon ends: nobody is to read zeroes in place of a page.
+        cgroup::kill(self.host(), &places.cgroup)?;
+        for daemon in awaiting.daemons {
+            lazy::end_orphan(self.host(), daemon, UNDO_LIMIT)?;
+        }
+        self.remove_all(&places)
     }
 
     fn recover_pod(&self, pod: &str, recovered: &mut Recovered) -> Result<(), Error> {

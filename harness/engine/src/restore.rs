@@ -3,6 +3,7 @@
 //! Nothing of the pod runs before everything is back: the link is gated from the start, and each
 //! container's cgroup is frozen while CRIU still holds its tasks, so that CRIU can let go and leave.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::checkpoint::micros;
 use crate::engine::Engine;
 use crate::error::{About, Error};
 use crate::host::Streams;
+use crate::lazy::Lazily;
 use crate::scene::Scene;
 use crate::stdio::{self, StdioSet};
 use crate::store::{Places, Record, State};
@@ -42,20 +44,51 @@ impl Engine {
     ) -> Result<RestoreReport, Error> {
         let mut progress = Progress::new(watch, self.host(), deadline);
         progress.work_in(&self.config().state.join("work"));
-        let report = self.restore_from(archive, identity, streams, &mut progress);
+        progress.step(Step::Verify);
+        let opened = archive::open(archive);
+        let opened = opened.map_err(|source| Error::Archive { path: archive.to_owned(), source });
+        let report = opened.and_then(|opened| {
+            self.restore_from((archive, opened), None, identity, streams, &mut progress)
+        });
+        report.map_err(|error| progress.locate(error))
+    }
+
+    /// Makes the pod again of which the thin archive was taken, and lets it run while most of its
+    /// memory is still where it comes from: with [`handover::Serving`](crate::handover::Serving)
+    /// at `from`. Returns when all pages are here.
+    ///
+    /// Steps: as those of [`Engine::restore`], with `own` before `adopt` (the pod is this node's when
+    /// that is done, and nobody else's from its begin on), and at last `pages`.
+    ///
+    /// # Errors
+    /// As [`Engine::restore`]; [`Error::Unsupported`] where the kernel does not let pages come later;
+    /// [`Error::Pages`] when the pod ran and was ended, because its pages did not come.
+    pub fn restore_lazily(
+        &self,
+        archive: &Path,
+        from: SocketAddr,
+        deadline: Duration,
+        streams: StdioSet,
+        watch: &mut dyn Watch,
+    ) -> Result<RestoreReport, Error> {
+        let mut progress = Progress::new(watch, self.host(), deadline);
+        progress.work_in(&self.config().state.join("work"));
+        progress.step(Step::Verify);
+        let report = Lazily::open(self, archive, from).and_then(|(lazily, opened)| {
+            self.restore_from((archive, opened), Some(lazily), None, streams, &mut progress)
+        });
         report.map_err(|error| progress.locate(error))
     }
 
     fn restore_from(
         &self,
-        archive: &Path,
+        (archive, mut opened): (&Path, Opened),
+        lazily: Option<Lazily<'_>>,
         identity: Option<&PodIdentity>,
         streams: StdioSet,
         progress: &mut Progress<'_>,
     ) -> Result<RestoreReport, Error> {
         let refused = |source| Error::Archive { path: archive.to_path_buf(), source };
-        progress.step(Step::Verify);
-        let mut opened = archive::open(archive).map_err(refused)?;
         check_origin(&opened).map_err(refused)?;
         profile::check(self.host(), &opened.manifest.containers)?;
         if let Some(identity) = identity {
@@ -72,7 +105,8 @@ impl Engine {
             progress.step(Step::Unpack);
             let manifest = archive::unpack(opened, &work).map_err(refused)?;
             let record = Record::new(&manifest.pod);
-            Return { engine: self, places: &places, manifest, record, work }.run(streams, progress)
+            Return { engine: self, places: &places, manifest, record, work, lazily }
+                .run(streams, progress)
         })();
         if report.is_err() {
             // The first failure is the one to tell.
@@ -118,6 +152,8 @@ pub(crate) struct Return<'a> {
     pub(crate) record: Record,
     /// Folder of the archive's members, and of CRIU's logs.
     pub(crate) work: PathBuf,
+    /// The pages that come later.
+    pub(crate) lazily: Option<Lazily<'a>>,
 }
 
 impl Return<'_> {
@@ -152,6 +188,10 @@ impl Return<'_> {
         let pids: Vec<i32> = tasks.iter().map(|(pid, _)| *pid).collect();
         progress.phase(Phase::PreResume, &pids, Some(&images))?;
 
+        if let Some(lazily) = &self.lazily {
+            progress.step(Step::Own);
+            lazily.own()?;
+        }
         progress.step(Step::Adopt);
         self.record.state = State::There;
         self.record.save(self.places)?;
@@ -160,6 +200,7 @@ impl Return<'_> {
         freeze::thaw(host, &status)?;
         progress.done();
         progress.phase(Phase::PostResume, &pids, Some(&images))?;
+        self.await_pages(progress)?;
         archive::forget_members(&self.work, &status)?;
         Ok(RestoreReport {
             unpack_us: micros(unpacked),
@@ -168,6 +209,18 @@ impl Return<'_> {
             tasks: tasks.into_iter().map(|(_, inner)| inner).collect(),
             work: self.work,
         })
+    }
+
+    /// Waits until the pod has all that it had, where some of it comes later.
+    fn await_pages(&mut self, progress: &mut Progress<'_>) -> Result<(), Error> {
+        let Some(mut lazily) = self.lazily.take() else { return Ok(()) };
+        progress.step(Step::Pages);
+        lazily.await_all(progress)?;
+        self.record.awaiting = None;
+        self.record.save(self.places)?;
+        lazily.finish()?;
+        progress.done();
+        Ok(())
     }
 
     /// Folder of a container's images.

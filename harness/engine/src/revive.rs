@@ -41,10 +41,16 @@ impl Return<'_> {
         let Some(spec) = self.record.spec.containers.get(index).cloned() else { return Ok(()) };
         let images = self.images(index);
         let work = images.parent().unwrap_or(Path::new("/")).to_path_buf();
+        if let Some(lazily) = &mut self.lazily {
+            lazily.bring(&self.places.container(&spec.name), &images, &work)?;
+            self.record.awaiting = Some(lazily.note());
+            self.record.save(self.places)?;
+        }
         let images = File::open(&images).about("open", &images)?;
         let work = File::open(&work).about("open", &work)?;
         let mut options = RestoreOptions::new(images.as_fd());
         options.shared.work = Some(work.as_fd());
+        options.lazy_pages = self.lazily.is_some();
         let command = self.describe(&spec, index, &streams[index], &mut options)?;
         let limit = progress.left()?;
         let mut failure = None;

@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::archive::ROUNDS;
 use crate::error::{About, Error};
 use crate::host::Descriptor;
+use crate::lazy::Awaiting;
 use crate::names;
 
 /// Format of the record on disk.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// Places of a pod on its node.
 #[derive(Clone, Debug)]
@@ -104,6 +105,9 @@ pub(crate) struct Record {
     /// The rounds on which the next one builds, in their order. None while a dump is under way: when
     /// that does not come to its end, the kernel has forgotten what changed since the round before.
     pub(crate) rounds: Vec<Round>,
+    /// The pages that are still to come, while some are: a pod that is found so cannot go on without
+    /// the engine that it had.
+    pub(crate) awaiting: Option<Awaiting>,
 }
 
 /// How far the making of a pod has come.
@@ -151,6 +155,7 @@ impl Record {
             state: State::Begun,
             checkpoint: None,
             rounds: Vec::new(),
+            awaiting: None,
         }
     }
 

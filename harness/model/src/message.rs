@@ -6,6 +6,7 @@
 //! Bulk data crosses in chunks of at most [`CHUNK_BYTES`].
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ mod failure;
 mod handover;
 mod identity;
 mod pages;
+mod place;
 mod report;
 
 pub use afterwards::Afterwards;
@@ -24,13 +26,14 @@ pub use failure::{Cause, Failure};
 pub use handover::{GIVING_PORT, HandOver};
 pub use identity::{Card, Identity, KnownHost};
 pub use pages::{FoundPage, MOST_PAGES, PageBytes, WantedPage};
+pub use place::Place;
 pub use report::{CheckpointReport, Recovered, RestoreReport, RoundReport};
 
 use crate::pod::{PodIdentity, PodSpec, PodStatus};
 use crate::{Mark, Phase};
 
 /// Version of these messages. Both sides refuse another one.
-pub const PROTOCOL: u32 = 9;
+pub const PROTOCOL: u32 = 10;
 
 /// Name of the virtio-serial port, below `/dev/virtio-ports/` and in sysfs.
 pub const PORT: &str = "cryolab.agent";
@@ -273,6 +276,16 @@ pub enum Request {
         /// The engine's own deadline for the whole operation.
         deadline_ms: u64,
     },
+    /// Make the pod again of which what it needs was taken by [`HandOver::TakeThin`], and let it run
+    /// while its pages come. As [`Request::Restore`]; answered when all pages are there.
+    RestoreLazily {
+        /// What the archive of its checkpoint would be called here.
+        archive: PathBuf,
+        /// Where the node that gives it waits.
+        from: SocketAddr,
+        /// The engine's own deadline for the whole operation.
+        deadline_ms: u64,
+    },
     /// Kill a pod and remove all of it. Answered by [`Reply::Done`].
     Remove {
         /// Name of the pod.
@@ -361,20 +374,6 @@ pub enum ImagesOf {
     AnotherDump {
         /// The engine's own deadline for that dump.
         deadline_ms: u64,
-    },
-}
-
-/// Where a program runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Place {
-    /// In the node's own namespaces.
-    Node,
-    /// In all namespaces of a container, below its root.
-    Container {
-        /// Name of the pod.
-        pod: String,
-        /// Name of the container.
-        container: String,
     },
 }
 

@@ -68,10 +68,14 @@ pub enum Step {
     Hold,
     /// All is looked at once more.
     Settle,
+    /// In a hand-over before its pages: the pod is asked for, and this node's when that is answered.
+    Own,
     /// The pod is noted as one that runs: from here on it is this node's, whoever dies.
     Adopt,
     /// It runs.
     Resume,
+    /// All of its pages are there, where some come later.
+    Pages,
     /// A taker can come.
     Listen,
     /// The archive is sent.
@@ -90,7 +94,7 @@ pub enum Step {
 
 impl Step {
     /// All steps, in their order within each activity.
-    pub const ALL: [Step; 31] = [
+    pub const ALL: [Step; 33] = [
         Step::PreDump,
         Step::Round,
         Step::Gate,
@@ -113,8 +117,10 @@ impl Step {
         Step::Sockets,
         Step::Hold,
         Step::Settle,
+        Step::Own,
         Step::Adopt,
         Step::Resume,
+        Step::Pages,
         Step::Listen,
         Step::Send,
         Step::Give,
@@ -150,8 +156,10 @@ impl Step {
             Step::Sockets => "sockets",
             Step::Hold => "hold",
             Step::Settle => "settle",
+            Step::Own => "own",
             Step::Adopt => "adopt",
             Step::Resume => "resume",
+            Step::Pages => "pages",
             Step::Listen => "listen",
             Step::Send => "send",
             Step::Give => "give",
@@ -187,8 +195,10 @@ impl Step {
             | Step::Sockets
             | Step::Hold
             | Step::Settle
+            | Step::Own
             | Step::Adopt
-            | Step::Resume => Activity::Restore,
+            | Step::Resume
+            | Step::Pages => Activity::Restore,
             Step::Listen | Step::Send | Step::Give | Step::Forget => Activity::Give,
             Step::Receive | Step::Claim | Step::Keep => Activity::Take,
         }
@@ -206,6 +216,7 @@ impl Step {
                 | Step::Tasks
                 | Step::Sockets
                 | Step::Hold
+                | Step::Pages
         )
     }
 }

@@ -141,8 +141,12 @@ impl Crashes {
     #[must_use]
     pub fn among(&self, activities: &[Activity]) -> Vec<Crash> {
         let is_cut = self.fault == Fault::CutWire && !activities.contains(&Activity::Take);
+        // The daemon that brings pages ends with the last of them.
+        let last = Mark { step: Step::Pages, side: Side::After };
+        let is_over = |mark: &Mark| self.fault == Fault::KillCriu && *mark == last;
         let here = |mark: &Mark| {
-            activities.contains(&mark.step.activity()) && self.fault.fits(mark.step) && !is_cut
+            let is_told = activities.contains(&mark.step.activity()) && !is_over(mark);
+            is_told && self.fault.fits(mark.step) && !is_cut
         };
         let crash = |mark| Crash { mark, fault: self.fault, node: self.node.clone() };
         marks().filter(here).filter(|mark| self.selects(*mark)).map(crash).collect()

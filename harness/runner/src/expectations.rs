@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 pub use self::page::losses_page;
 
+use crate::crash::Crash;
 use crate::names;
 use crate::verdict::{Difference, Outcome, Standing};
 use crate::version::Versions;
@@ -85,6 +86,8 @@ pub struct Place {
     pub scenario: Option<String>,
     /// A glob over workloads.
     pub workload: Option<String>,
+    /// A glob over faults, such as `before-pages:kill-criu`: only where one strikes.
+    pub crash: Option<String>,
 }
 
 /// How surely something known happens.
@@ -111,6 +114,8 @@ pub struct Subject<'a> {
     pub scenario: &'a str,
     /// Name of the workload.
     pub workload: &'a str,
+    /// The fault that strikes.
+    pub crash: Option<&'a Crash>,
 }
 
 /// What a cell came to, as far as expectations ask.
@@ -238,6 +243,9 @@ impl Place {
             && contain(&self.criu, subject.criu)
             && fits(&self.scenario, subject.scenario)
             && fits(&self.workload, subject.workload)
+            && self.crash.as_ref().is_none_or(|pattern| {
+                subject.crash.is_some_and(|crash| names::fits(pattern, &crash.selector()))
+            })
     }
 }
 
@@ -303,6 +311,7 @@ mod tests {
             criu: "4.1.1",
             scenario: "reboot",
             workload: "redis",
+            crash: None,
         }
     }
 
@@ -342,6 +351,33 @@ mod tests {
     fn a_loss_that_is_said_to_happen_always_and_does_not_is_told() {
         let none = stand("6.12.57", Outcome::Equivalent, "", vec![]);
         assert_eq!(none, (Outcome::Diverged, Standing::UnexpectedPass));
+    }
+
+    #[test]
+    fn a_loss_by_a_fault_is_news_where_none_strikes() {
+        let file = r#"
+            [[loss]]
+            fact = "outside.*"
+            crash = "before-pages:*"
+            when = "sometimes"
+            reason = "ended"
+        "#;
+        let known: Expectations = toml::from_str(file).expect("right");
+        let told = |crash: Option<&Crash>| {
+            let mut differences = [differs("outside.resets", "0")];
+            let Subject { kernel, target_kernel, criu, scenario, workload, .. } =
+                subject("6.12.57");
+            let subject = Subject { kernel, target_kernel, criu, scenario, workload, crash };
+            known.mark(subject, &mut differences);
+            differences[0].known.is_some()
+        };
+        let crash = |text: &str| {
+            let crashes: crate::crash::Crashes = text.parse().expect("a fault");
+            crashes.among(&[model::Activity::Restore]).remove(0)
+        };
+        assert!(told(Some(&crash("before-pages:kill-criu"))));
+        assert!(!told(Some(&crash("before-resume:kill-engine"))));
+        assert!(!told(None));
     }
 
     #[test]

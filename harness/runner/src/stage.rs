@@ -22,6 +22,7 @@ mod outside;
 mod pages;
 mod phases;
 mod policy;
+mod post_copy;
 mod pre_copy;
 mod prove;
 mod stop;
@@ -186,6 +187,7 @@ pub struct Stage {
     before: Option<Capture>,
     after: Option<Capture>,
     coming: Option<captures::Coming>,
+    later: post_copy::LookedAtLater,
     images: images::Images,
     pages: pages::Pages,
     levels: BTreeMap<Level, LevelVerdict>,
@@ -238,6 +240,7 @@ impl Stage {
             before: None,
             after: None,
             coming: None,
+            later: post_copy::LookedAtLater::default(),
             images: images::Images::default(),
             pages: pages::Pages::new(),
             levels: BTreeMap::new(),

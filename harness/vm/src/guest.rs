@@ -375,9 +375,22 @@ fn own_deadline(request: &mut Request) -> Option<&mut u64> {
         | Request::AwaitReady { deadline_ms, .. }
         | Request::Checkpoint { deadline_ms, .. }
         | Request::Restore { deadline_ms, .. }
+        | Request::RestoreLazily { deadline_ms, .. }
         | Request::HandOver { deadline_ms, .. }
         | Request::Stop { deadline_ms, .. } => Some(deadline_ms),
         _ => None,
+    }
+}
+
+/// One side of a hand-over in the words of an error.
+fn describe_side(side: &HandOver) -> String {
+    match side {
+        HandOver::Give { archive, .. } => format!("giving {} away", archive.display()),
+        HandOver::Take { from, .. } => format!("taking an archive from {from}"),
+        HandOver::Lend { archive, .. } => format!("lending {}", archive.display()),
+        HandOver::Copy { from, .. } => format!("copying an archive from {from}"),
+        HandOver::Serve { archive, .. } => format!("serving pages of {}", archive.display()),
+        HandOver::TakeThin { from, .. } => format!("taking a pod before its pages from {from}"),
     }
 }
 
@@ -397,22 +410,14 @@ fn describe(request: &Request) -> String {
         Request::AwaitReady { pod, container, .. } => format!("wait for {pod}/{container}"),
         Request::Checkpoint { pod, .. } => format!("checkpoint of pod {pod}"),
         Request::PreDump { pod, .. } => format!("pre-dump of pod {pod}"),
+        Request::RestoreLazily { archive, .. } => {
+            format!("restore of {} before its pages", archive.display())
+        }
         Request::Restore { archive, .. } => format!("restore of {}", archive.display()),
         Request::WaitAt { .. } => "order to wait at a mark".to_owned(),
         Request::Recover { .. } => "recovery".to_owned(),
         Request::Remove { pod } => format!("removal of pod {pod}"),
-        Request::HandOver { side: HandOver::Give { archive, .. }, .. } => {
-            format!("giving {} away", archive.display())
-        }
-        Request::HandOver { side: HandOver::Take { from, .. }, .. } => {
-            format!("taking an archive from {from}")
-        }
-        Request::HandOver { side: HandOver::Lend { archive, .. }, .. } => {
-            format!("lending {}", archive.display())
-        }
-        Request::HandOver { side: HandOver::Copy { from, .. }, .. } => {
-            format!("copying an archive from {from}")
-        }
+        Request::HandOver { side, .. } => describe_side(side),
         Request::Analyse { archive, .. } => format!("analysis of {}", archive.display()),
         Request::Capture { pod } => format!("capture of pod {pod}"),
         Request::Images { pod, .. } => format!("images of pod {pod}"),

@@ -90,13 +90,23 @@ impl Agent {
             Order::Restore { archive, identity, deadline_ms } => {
                 self.restore(engine, &archive, identity.as_ref(), deadline_ms)
             }
+            Order::RestoreLazily { archive, from, deadline_ms } => {
+                let streams = match engine::handover::pod_to_come(&archive) {
+                    Some(pod) => self.connect(&pod)?,
+                    // The restore itself says better what is wrong.
+                    None => StdioSet::default(),
+                };
+                let deadline = Duration::from_millis(deadline_ms);
+                let report = engine.restore_lazily(&archive, from, deadline, streams, self)?;
+                Ok(Reply::Restore(report))
+            }
             Order::Recover { archives } => Ok(Reply::Recovered(engine.recover(&archives)?)),
             Order::Remove { pod } => {
                 engine.remove(&pod)?;
                 Ok(Reply::Done)
             }
             Order::HandOver { side, deadline_ms } => {
-                handover::hand_over(self, side, Duration::from_millis(deadline_ms))
+                handover::hand_over(self, engine, side, Duration::from_millis(deadline_ms))
             }
             Order::Capture { pod } => {
                 let seen = state::observe(&engine.status(&pod)?)?;

@@ -6,13 +6,14 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use engine::Watch;
-use engine::handover::{self, Gave};
+use engine::handover::{self, Gave, Serving};
+use engine::{Engine, Watch};
 use model::Step;
 use model::message::{HandOver, Reply};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::engine::Agent;
+use super::images::schema;
 
 /// How long the other node may be silent on a connection until another one is tried.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -23,18 +24,28 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Carries out one side.
 pub(super) fn hand_over(
     agent: &mut Agent,
+    engine: &Engine,
     side: HandOver,
     deadline: Duration,
 ) -> anyhow::Result<Reply> {
     match side {
         HandOver::Give { archive, port } => {
-            give(agent, port, deadline, |peer, agent| handover::give(&archive, peer, agent))
+            let side = |peer, agent: &mut Agent| handover::give(&archive, peer, agent);
+            give(agent, port, deadline, side)
         }
         HandOver::Take { from, archive } => {
             take(agent, from, deadline, |peer, agent| handover::take(&archive, peer, agent))
         }
         HandOver::Lend { archive, port } => {
-            give(agent, port, deadline, |peer, agent| handover::lend(&archive, peer, agent))
+            let side = |peer, agent: &mut Agent| handover::lend(&archive, peer, agent);
+            give(agent, port, deadline, side)
+        }
+        HandOver::Serve { archive, port } => {
+            let mut serving = Serving::begin(engine, &archive, &schema()?)?;
+            give(agent, port, deadline, |peer, agent| serving.answer(peer, agent))
+        }
+        HandOver::TakeThin { from, archive } => {
+            take(agent, from, deadline, |peer, agent| handover::take_thin(&archive, peer, agent))
         }
         HandOver::Copy { from, copy } => {
             take(agent, from, deadline, |peer, agent| handover::copy(&copy, peer, agent))
@@ -47,7 +58,7 @@ fn give(
     agent: &mut Agent,
     port: u16,
     deadline: Duration,
-    side: impl Fn(TcpStream, &mut Agent) -> Result<Gave, engine::Error>,
+    mut side: impl FnMut(TcpStream, &mut Agent) -> Result<Gave, engine::Error>,
 ) -> anyhow::Result<Reply> {
     let until = Instant::now() + deadline;
     let listener = TcpListener::bind(("0.0.0.0", port)).context("cannot listen for a taker")?;
@@ -62,6 +73,7 @@ fn give(
         match side(patient(stream)?, agent) {
             Ok(Gave::Thanked) => return Ok(Reply::Gave { thanked: true }),
             Ok(Gave::Given) => is_given = true,
+            Ok(Gave::Served) => {}
             Err(error) => trouble = Some(anyhow::Error::from(error)),
         }
     }

@@ -1,6 +1,7 @@
 //! What agent and engine child say to each other. Both are the same binary: there is no version.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use model::Mark;
@@ -48,6 +49,15 @@ pub(crate) enum Order {
         archive: PathBuf,
         /// Who it is here.
         identity: Option<PodIdentity>,
+        /// For the whole operation.
+        deadline_ms: u64,
+    },
+    /// Restore a pod whose pages come later.
+    RestoreLazily {
+        /// What the archive of its checkpoint would be called here.
+        archive: PathBuf,
+        /// Where its pages come from.
+        from: SocketAddr,
         /// For the whole operation.
         deadline_ms: u64,
     },

@@ -1,6 +1,7 @@
 //! Restoring a pod.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,13 +27,43 @@ pub(super) fn restore(
     identity: Option<PodIdentity>,
     deadline_ms: u64,
 ) -> anyhow::Result<Reply> {
+    let address = identity.as_ref().and_then(|identity| identity.link.as_ref());
+    let address = address.and_then(|link| link.address.split('/').next()).map(str::to_owned);
+    let archives = folder_of(&archive);
+    revive(
+        call,
+        Order::Restore { archive, identity, deadline_ms },
+        (archives, address),
+        deadline_ms,
+    )
+}
+
+/// Makes a pod again whose pages come later, with new pipes.
+pub(super) fn restore_lazily(
+    call: &Call<'_>,
+    archive: PathBuf,
+    from: SocketAddr,
+    deadline_ms: u64,
+) -> anyhow::Result<Reply> {
+    let archives = folder_of(&archive);
+    let order = Order::RestoreLazily { archive, from, deadline_ms };
+    revive(call, order, (archives, None), deadline_ms)
+}
+
+fn folder_of(archive: &Path) -> PathBuf {
+    archive.parent().unwrap_or(Path::new("/")).to_path_buf()
+}
+
+/// Lets the engine carry out an order that makes a pod again, which is found there under an address.
+fn revive(
+    call: &Call<'_>,
+    order: Order,
+    (archives, address): (PathBuf, Option<String>),
+    deadline_ms: u64,
+) -> anyhow::Result<Reply> {
     let node = call.node;
     node.await_modules()?;
     let _operating = node.engines.operate();
-    let address = identity.as_ref().and_then(|identity| identity.link.as_ref());
-    let address = address.and_then(|link| link.address.split('/').next()).map(str::to_owned);
-    let archives = archive.parent().unwrap_or(Path::new("/")).to_path_buf();
-    let order = Order::Restore { archive, identity, deadline_ms };
     let silence = Duration::from_millis(deadline_ms) + MARGIN;
     let mut operation = node.engines.begin(order, silence)?;
     let mut streams: BTreeMap<String, Streams> = BTreeMap::new();

@@ -32,6 +32,9 @@ pub enum Holds {
     Checkpoint,
     /// A round: memory alone, on which a later round or a checkpoint builds.
     Round,
+    /// A pod without the pages that can come later: they are in the checkpoint of which it was made,
+    /// which it names as its only parent.
+    Thin,
 }
 
 /// What an archive is of.
@@ -148,7 +151,7 @@ pub(crate) fn needed(holds: Holds, containers: &[ContainerRecord]) -> Vec<String
     let inventories = containers.iter().map(|container| inventory(&container.name));
     match holds {
         Holds::Round => inventories.collect(),
-        Holds::Checkpoint => {
+        Holds::Checkpoint | Holds::Thin => {
             let roots = containers.iter().map(|container| root_member(&container.name));
             roots.chain(inventories).chain([SHM.to_owned()]).collect()
         }

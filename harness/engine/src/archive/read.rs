@@ -128,8 +128,15 @@ fn stream(file: &File) -> io::Result<Stream<'_>> {
 /// it, and each is the one that it names.
 pub(crate) fn open(path: &Path) -> Result<Opened, ArchiveError> {
     let mut opened = open_alone(path)?;
-    if opened.manifest.holds != Holds::Checkpoint {
-        return Err(ArchiveError::Manifest("it holds a round, and no checkpoint".to_owned()));
+    match opened.manifest.holds {
+        Holds::Checkpoint => {}
+        Holds::Round => {
+            return Err(ArchiveError::Manifest("it holds a round, and no checkpoint".to_owned()));
+        }
+        Holds::Thin => {
+            let why = "most of its memory is not in it, but in the checkpoint of which it was made";
+            return Err(ArchiveError::Manifest(why.to_owned()));
+        }
     }
     let parents = &opened.manifest.parents;
     let rounds = parents.iter().enumerate().map(|(index, sha256)| {
@@ -143,6 +150,22 @@ pub(crate) fn open(path: &Path) -> Result<Opened, ArchiveError> {
     });
     opened.rounds = rounds.collect::<Result<_, _>>()?;
     Ok(opened)
+}
+
+/// Opens an archive without the pages that can come later. The SHA-256 of the checkpoint that has them.
+pub(crate) fn open_thin(path: &Path) -> Result<(Opened, String), ArchiveError> {
+    let opened = open_alone(path)?;
+    let wrong = |why: &str| ArchiveError::Manifest(why.to_owned());
+    if opened.manifest.holds != Holds::Thin {
+        return Err(wrong("its pages are not to come later"));
+    }
+    match opened.manifest.parents.as_slice() {
+        [checkpoint] => {
+            let checkpoint = checkpoint.clone();
+            Ok((opened, checkpoint))
+        }
+        _ => Err(wrong("it does not name the one checkpoint that has its pages")),
+    }
 }
 
 fn open_round(path: &Path, expected: &str, of: &Manifest) -> Result<Opened, String> {

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err::os::unix::fs::symlink;
 
-use super::manifest::{Manifest, PARENT, image_folder};
+use super::manifest::{Holds, Manifest, PARENT, image_folder};
 use super::read::show;
 use crate::error::{About, Error};
 
@@ -62,6 +62,9 @@ pub(crate) fn link_before(container: &str, before: usize, is_round: bool) -> Str
 
 /// Links the images of a checkpoint that was unpacked to those of its rounds.
 pub(super) fn link(manifest: &Manifest, unpacked: &Path) -> io::Result<()> {
+    if manifest.holds == Holds::Thin {
+        return Ok(());
+    }
     let last = manifest.parents.len();
     for container in &manifest.containers {
         let images = Path::new(&image_folder(&container.name)).join(PARENT);
@@ -99,7 +102,8 @@ pub(crate) fn clear_strays(archives: &Path, of: Option<&Path>) -> Result<usize, 
 
 /// The rounds on which a file builds, if it is an archive.
 pub(crate) fn parents(file: &Path) -> Vec<String> {
-    show(file).map(|manifest| manifest.parents).unwrap_or_default()
+    let shown = show(file).ok().filter(|manifest| manifest.holds != Holds::Thin);
+    shown.map(|manifest| manifest.parents).unwrap_or_default()
 }
 
 /// Whether this is the archive of a round, or was to become one.

@@ -92,6 +92,7 @@ fn whole() -> (TempDir, PathBuf) {
 }
 
 pub(crate) mod rounds;
+mod thin;
 
 /// A member of a forged archive.
 type Forged<'a> = (EntryType, &'a str, &'a [u8]);

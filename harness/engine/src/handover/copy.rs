@@ -22,6 +22,12 @@ pub fn lend(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
         said => return Err(out_of_place(&said)),
     }
     watch.step(Step::Send);
+    give_copy(&mut talk, archive)?;
+    Ok(Gave::Thanked)
+}
+
+/// Sends a copy to one who has asked for it.
+pub(super) fn give_copy(talk: &mut Talk<impl Read + Write>, archive: &Path) -> Result<(), Error> {
     talk.send_file(archive)?;
     let content = match talk.hear("that all has arrived")? {
         FromTaker::Have { content } => content,
@@ -31,8 +37,7 @@ pub fn lend(archive: &Path, peer: impl Read + Write, watch: &mut dyn Watch) -> R
         talk.say(&FromGiver::Other)?;
         return Err(refused(archive, "lend", "something else arrived there"));
     }
-    talk.say(&FromGiver::Same)?;
-    Ok(Gave::Thanked)
+    talk.say(&FromGiver::Same)
 }
 
 /// Gets a copy, which has its name when it is whole and flushed. Steps: `receive`, `keep`. Returns

@@ -143,6 +143,27 @@ fn a_later_archive_is_not_taken_for_one_that_was_given_before() {
     assert!(before.exists(), "nobody has thanked for that one");
 }
 
+/// A pod that ran on pages to come, and had to be ended: its taker has its word and nothing else.
+#[test]
+fn what_was_given_before_its_pages_is_given_again_to_who_knows_the_word() {
+    let nodes = Nodes::new();
+    let given = beside(&nodes.giver, GIVEN, WORD_OF_ANOTHER);
+    fs_err::rename(&nodes.giver, &given).expect("given");
+    let stranger = nodes.taker.with_file_name("stranger.tar.zst");
+    let [own, other] = [nodes.taker.clone(), stranger];
+    let nodes = Nodes { taker: other, ..nodes };
+    assert!(nodes.talk([WHOLE; 2]).1.is_err(), "nobody else gets it");
+    let nodes = Nodes { taker: own, ..nodes };
+    let thin = beside(&nodes.taker, ".lazy-", WORD_OF_ANOTHER);
+    fs_err::write(&thin, b"all but its pages").expect("written");
+    assert!(nodes.talk([20, WHOLE]).1.is_err(), "the wire breaks once more");
+    assert_eq!(nodes.owners(), 0);
+    assert_eq!(nodes.talk([WHOLE; 2]).0.expect("given"), Gave::Thanked);
+    assert_eq!(fs_err::read(&nodes.taker).expect("an archive"), CONTENT);
+    assert_eq!(nodes.names(&nodes.taker), ["pod.tar.zst"]);
+    assert_eq!(nodes.names(&nodes.giver), [""; 0]);
+}
+
 #[test]
 fn an_archive_of_ones_own_is_not_written_over() {
     let nodes = Nodes::new();

@@ -19,7 +19,8 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
 use super::{
-    Callback, Descriptor, Host, Mount, Process, SpawnError, Streams, child, network, sockets, sys,
+    Callback, Descriptor, Host, Mount, PageDaemon, PageProgram, Process, SpawnError, Streams,
+    child, network, pages, sockets, sys,
 };
 
 /// How long CRIU may take to say its version.
@@ -245,6 +246,18 @@ impl Host for LinuxHost {
         callback: Callback<'_>,
     ) -> Result<i32, criu::rpc::Error> {
         command.spawn()?.restore(options, Instant::now() + limit, callback)
+    }
+
+    fn serve_pages(&self, pages: PageProgram) -> io::Result<i32> {
+        pages::serve(pages)
+    }
+
+    fn bring_pages(&self, pages: PageProgram, group: &Path) -> io::Result<PageDaemon> {
+        pages::bring(pages, group)
+    }
+
+    fn end_pages(&self, daemon: PageDaemon) -> io::Result<()> {
+        pages::end(daemon)
     }
 
     fn peek_pipe(&self, path: &Path) -> io::Result<Vec<u8>> {

@@ -60,8 +60,7 @@ impl Clone3<'_> {
 /// Stays for ever, with nothing of what this process was: no descriptor, no handler. Children that
 /// it inherits are reaped by the kernel, as it does not want to know of them.
 pub(super) fn rest() -> ! {
-    // SAFETY: nothing of this process uses a descriptor from here on.
-    unsafe { libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0) };
+    close_all();
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     // There is nobody to tell a failure; what cannot be set stays as it was.
     let _ = reset_signals();
@@ -72,6 +71,12 @@ pub(super) fn rest() -> ! {
     loop {
         nix::unistd::pause();
     }
+}
+
+/// Closes all descriptors of a process that was forked and uses none of them from here on.
+pub(super) fn close_all() {
+    // SAFETY: the callers are forks in which nothing uses a descriptor any more.
+    unsafe { libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0) };
 }
 
 /// Ends this process at once: nothing that the parent has buffered is written a second time.

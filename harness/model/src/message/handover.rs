@@ -33,6 +33,21 @@ pub enum HandOver {
         /// The TCP port on which the other is waited for.
         port: u16,
     },
+    /// Give a pod to another node before its pages: it runs there while most of its memory is still
+    /// here. The step `listen` is told when the other may come.
+    Serve {
+        /// The archive of its checkpoint.
+        archive: PathBuf,
+        /// The TCP port on which the other is waited for.
+        port: u16,
+    },
+    /// Take what a pod needs to run before its pages.
+    TakeThin {
+        /// Where the other node waits.
+        from: SocketAddr,
+        /// What the archive of its checkpoint would be called here.
+        archive: PathBuf,
+    },
     /// Get a copy of another node's archive.
     Copy {
         /// Where the other node waits.

@@ -130,6 +130,9 @@ fn reproduction(page: &mut String, place: &Place, shown_by: Option<&str>, fact: 
         " --workload {}",
         name(&place.workload, shown_by.unwrap_or("counter,redis"))
     );
+    if let Some(crash) = &place.crash {
+        let _ = write!(command, " --crash {crash}");
+    }
     let _ = writeln!(page, "\n```\n{command}");
     if let Some(fact) = fact {
         let _ = writeln!(page, "cargo xtask report target/cryolab/runs/latest --facts '{fact}'");

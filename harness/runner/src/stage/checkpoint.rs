@@ -130,7 +130,7 @@ impl Stage {
         }
     }
 
-    async fn told(&mut self, name: NodeName, event: GuestEvent) -> Result<(), Stop> {
+    pub(super) async fn told(&mut self, name: NodeName, event: GuestEvent) -> Result<(), Stop> {
         match event {
             GuestEvent::Step { name, at_ns } => {
                 self.steps.insert(name.clone(), at_ns);
@@ -146,7 +146,7 @@ impl Stage {
     }
 
     /// The engine's failure, with CRIU's logs brought home as far as the node still answers.
-    async fn failed(&mut self, name: NodeName, error: vm::Error) -> Stop {
+    pub(super) async fn failed(&mut self, name: NodeName, error: vm::Error) -> Stop {
         // The failure itself says more than that its capture or its logs cannot be had.
         let _ = self.capture_comes().await;
         let work = error.failure().and_then(|failure| failure.work.clone());

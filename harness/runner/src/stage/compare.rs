@@ -107,7 +107,8 @@ impl Stage {
         };
         let target_kernel = cell.target.as_ref().map_or(kernel, |target| &target.kernel.version);
         let (scenario, workload) = (&cell.scenario, &cell.workload);
-        Subject { kernel, target_kernel, criu, scenario, workload }
+        let crash = cell.crash.as_ref();
+        Subject { kernel, target_kernel, criu, scenario, workload, crash }
     }
 
     pub(super) fn write_differences(&self) -> Result<(), Stop> {

@@ -47,7 +47,9 @@ sync /data
 /// that it makes are children of the engine too, in other pid namespaces.
 const KILL_CRIU: &str = r#"
 here=$(readlink /proc/$1/ns/pid)
-for child in $(cat /proc/$1/task/*/children); do
+children=$(cat /proc/$1/task/*/children)
+# The daemon that brings pages is a child of its guard.
+for child in $children $(for child in $children; do cat /proc/$child/task/*/children; done); do
     if grep -q '/criu[^/]*$' /proc/$child/maps && [ "$(readlink /proc/$child/ns/pid)" = "$here" ]; then
         exec kill -9 $child
     fi

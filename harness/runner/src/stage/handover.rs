@@ -15,7 +15,7 @@ use super::{GRACE, NodeName, OPERATION, Reached, Stage, Stop, millis, unexpected
 use crate::event::Event;
 
 /// What one side of a hand-over tells.
-enum Told {
+pub(super) enum Told {
     Event(GuestEvent),
     Over(Reply),
 }
@@ -112,7 +112,7 @@ impl Stage {
 
 /// All that an operation tells, and its answer as the last. It waits where it waits until the next is
 /// asked for.
-fn told(
+pub(super) fn told(
     name: NodeName,
     operation: Operation,
 ) -> impl Stream<Item = (NodeName, Result<Told, vm::Error>)> {

@@ -60,13 +60,19 @@ impl Stage {
         }
         self.befall(phase)?;
         self.hooks(name, phase, pids, images).await?;
-        if phase == Phase::PreResume {
-            self.capture(name, Which::B).await?;
-            self.images_after(name).await?;
-            self.capture_comes().await?;
-            self.pages_after(name).await;
+        if phase == Phase::PreResume && !self.leave_branch(name).await? {
+            self.look_after(name).await?;
         }
         self.times.held_up(began.elapsed());
+        Ok(())
+    }
+
+    /// Looks at the pod that came back and did not run yet.
+    pub(super) async fn look_after(&mut self, name: NodeName) -> Result<(), Stop> {
+        self.capture(name, Which::B).await?;
+        self.images_after(name).await?;
+        self.capture_comes().await?;
+        self.pages_after(name).await;
         Ok(())
     }
 
