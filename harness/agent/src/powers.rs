@@ -50,8 +50,8 @@ pub(crate) fn carry_out(call: &Call<'_>, request: Request) -> anyhow::Result<Rep
         Request::PreDump { pod, archive, deadline_ms } => {
             checkpoint::pre_dump(call, pod, archive, deadline_ms)
         }
-        Request::Restore { archive, identity, deadline_ms } => {
-            restore::restore(call, archive, identity, deadline_ms)
+        Request::Restore { archive, destination, deadline_ms } => {
+            restore::restore(call, archive, destination, deadline_ms)
         }
         Request::Remove { pod } => remove::remove(call, pod),
         Request::WaitAt { mark } => {

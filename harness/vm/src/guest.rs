@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use model::frame::{Decoder, encode};
 use model::message::{
-    CHUNK_BYTES, Decision, Event, HandOver, Hello, Input, PROTOCOL, Place, Reply, Request,
-    RequestId, ToGuest,
+    CHUNK_BYTES, Decision, Destination, Event, HandOver, Hello, Input, PROTOCOL, Place, Reply,
+    Request, RequestId, ToGuest,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -397,6 +397,9 @@ fn describe(request: &Request) -> String {
         Request::AwaitReady { pod, container, .. } => format!("wait for {pod}/{container}"),
         Request::Checkpoint { pod, .. } => format!("checkpoint of pod {pod}"),
         Request::PreDump { pod, .. } => format!("pre-dump of pod {pod}"),
+        Request::Restore { archive, destination: Destination::Into(pod), .. } => {
+            format!("restore of {} into pod {pod}", archive.display())
+        }
         Request::Restore { archive, .. } => format!("restore of {}", archive.display()),
         Request::WaitAt { .. } => "order to wait at a mark".to_owned(),
         Request::Recover { .. } => "recovery".to_owned(),
@@ -414,9 +417,9 @@ fn describe(request: &Request) -> String {
             format!("copying an archive from {from}")
         }
         Request::Analyse { archive, .. } => format!("analysis of {}", archive.display()),
-        Request::Capture { pod } => format!("capture of pod {pod}"),
-        Request::Images { pod, .. } => format!("images of pod {pod}"),
-        Request::Pages { pod, .. } => format!("pages of pod {pod}"),
+        Request::Capture { pod } => format!("capture of pod {}", pod.pod),
+        Request::Images { pod, .. } => format!("images of pod {}", pod.pod),
+        Request::Pages { pod, .. } => format!("pages of pod {}", pod.pod),
         Request::Stop { pod, container, .. } => format!("stop of {pod}/{container}"),
         Request::Shutdown { .. } => "shutdown".to_owned(),
         Request::Prepare => "getting ready for forks".to_owned(),

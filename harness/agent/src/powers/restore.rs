@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::Phase;
-use model::message::{Event, Reply};
-use model::pod::PodIdentity;
+use model::message::{Destination, Event, Reply};
 
 use super::checkpoint::{MARGIN, hear};
 use super::recover;
@@ -16,23 +15,26 @@ use crate::output::Output;
 use crate::pods::Streams;
 use crate::serve::Call;
 
-/// Makes the archive's pod again, with new pipes, as who it was or as somebody else.
+/// Makes the archive's pod again, with new pipes, wherever it goes.
 ///
 /// Nothing is read from them until the pod runs: what was unread when it was frozen is still
 /// unread when it is observed before its resumption.
 pub(super) fn restore(
     call: &Call<'_>,
     archive: PathBuf,
-    identity: Option<PodIdentity>,
+    destination: Destination,
     deadline_ms: u64,
 ) -> anyhow::Result<Reply> {
     let node = call.node;
     node.await_modules()?;
     let _operating = node.engines.operate();
-    let address = identity.as_ref().and_then(|identity| identity.link.as_ref());
-    let address = address.and_then(|link| link.address.split('/').next()).map(str::to_owned);
+    let link = match &destination {
+        Destination::As(identity) => identity.link.as_ref(),
+        Destination::Same | Destination::Into(_) => None,
+    };
+    let address = link.and_then(|link| link.address.split('/').next()).map(str::to_owned);
     let archives = archive.parent().unwrap_or(Path::new("/")).to_path_buf();
-    let order = Order::Restore { archive, identity, deadline_ms };
+    let order = Order::Restore { archive, destination, deadline_ms };
     let silence = Duration::from_millis(deadline_ms) + MARGIN;
     let mut operation = node.engines.begin(order, silence)?;
     let mut streams: BTreeMap<String, Streams> = BTreeMap::new();
