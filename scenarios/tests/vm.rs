@@ -60,6 +60,19 @@ fn a_pod_comes_back_on_another_kernel() {
 
 #[test]
 #[ignore = "boots a VM: cargo xtask test runs it"]
+fn a_container_comes_into_a_pod_that_runs_and_a_whole_node_comes_back() {
+    let run = Run::of(&["--scenario", "reboot/into-pod,reboot/node", "--workload", "counter"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    for cell in run.cells() {
+        assert_eq!(unknown_differences(cell), [""; 0], "{}", cell["reason"]);
+        for level in ["self", "memory"] {
+            assert_eq!(cell["levels"][level]["outcome"], "equivalent", "{}", cell["levels"][level]);
+        }
+    }
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
 fn containers_of_a_pod_come_back_together() {
     let run = Run::of(&["--scenario", "reboot", "--workload", "pod-all,pod-net"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);

@@ -158,6 +158,7 @@ mod tests {
         assert_eq!(abstract_name(line), Some((4711, name.clone())));
         assert!(abstract_name(&line.replace('@', "/run/")).is_none());
         assert!(abstract_name("0000000000000000: 00000002 00000000 00010000 0001 01 7").is_none());
-        assert_eq!(conflict(&[name.clone()], [name].iter()).as_deref(), Some("unix @a name"));
+        let ours = std::slice::from_ref(&name);
+        assert_eq!(conflict(ours, ours.iter()).as_deref(), Some("unix @a name"));
     }
 }

@@ -65,17 +65,27 @@ impl Shared {
     }
 }
 
-/// Takes files out of a pod's `/dev/shm` again, as far as they are there. A folder in which the pod
-/// has put something stays.
+/// Takes files out of a pod's `/dev/shm` again, as far as they are there, and with them what a CRIU that
+/// was killed has left. A folder in which the pod has put something stays.
 pub(super) fn take_back(shm: &Path, files: &[PathBuf]) -> Result<(), Error> {
     let folder = within::open_folder(shm).about("open", shm)?;
-    for path in files.iter().rev() {
+    let mut ghosts = paths(shm, Path::new("")).about("look through", shm)?;
+    ghosts.retain(|path| is_ghost(path));
+    for path in ghosts.iter().chain(files.iter().rev()) {
         match remove(&folder, path) {
             Err(Errno::ENOENT | Errno::ENOTEMPTY) => {}
             other => other.about("remove", shm.join(path))?,
         }
     }
     Ok(())
+}
+
+/// Whether this is the name under which CRIU makes a deleted file again, until it is open
+/// (criu/files-reg.c, `open_remap_ghost`): nobody else calls files so.
+fn is_ghost(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let number = name.strip_suffix(".ghost").and_then(|name| name.rsplit_once(".cr."));
+    number.is_some_and(|(_, number)| u32::from_str_radix(number, 16).is_ok())
 }
 
 fn remove(folder: &OwnedFd, path: &Path) -> Result<(), Errno> {
@@ -196,9 +206,12 @@ mod tests {
         assert_eq!([text("a/new"), text("b/new"), text("own")], ["1", "3", "4"]);
         assert_eq!(std::fs::metadata(shm.path().join("a/same")).expect("there").ino(), before);
         fs_err::write(shm.path().join("b/of the pod"), "5").expect("written");
+        fs_err::write(shm.path().join("b/new.cr.1f.ghost"), "6").expect("written");
         take_back(shm.path(), &shared.new).expect("taken back");
         take_back(shm.path(), &shared.new).expect("once more, for nothing");
-        assert!(!shm.path().join("a/new").exists() && !shm.path().join("b/new").exists());
+        for name in ["a/new", "b/new", "b/new.cr.1f.ghost"] {
+            assert!(!shm.path().join(name).exists(), "{name}");
+        }
         assert_eq!([text("a/same"), text("own"), text("b/of the pod")], ["2", "4", "5"]);
     }
 
