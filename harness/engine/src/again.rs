@@ -16,6 +16,7 @@ use crate::checkpoint::{Cut, Takes};
 use crate::engine::Engine;
 use crate::error::{About, Error};
 use crate::pre_dump::Tracks;
+use crate::store::{Places, Record};
 use crate::watch::{PhaseReached, Progress, Watch};
 use crate::{archive, cgroup, freeze, remove};
 
@@ -93,6 +94,7 @@ impl Engine {
         deadline: Duration,
     ) -> Result<AnotherDump, Error> {
         let places = self.places(pod)?;
+        let takes = self.looks_at(&places, pod)?;
         let record = self.record(&places, pod)?.only(containers);
         let (status, work) = (record.status(&places), places.work.join("look"));
         remove::remove_tree(&work)?;
@@ -102,7 +104,7 @@ impl Engine {
             record,
             status,
             work: work.clone(),
-            takes: Takes::Images,
+            takes,
             parents: Vec::new(),
             tracks: Tracks::Nothing,
         };
@@ -117,6 +119,18 @@ impl Engine {
             cut.freeze_again(&progress);
         }
         dumped.map(|()| dump).map_err(|error| progress.locate(error))
+    }
+}
+
+impl Engine {
+    /// Containers that are coming into a pod which runs have brought its System V objects, or these are
+    /// none of theirs.
+    fn looks_at(&self, places: &Places, pod: &str) -> Result<Takes, Error> {
+        match Record::load(&places.joining(), pod) {
+            Ok(joining) if joining.brought.objects.is_empty() => Ok(Takes::ImagesBesideObjects),
+            Ok(_) | Err(Error::NoPod(_)) => Ok(Takes::Images),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -96,6 +96,8 @@ pub(crate) enum Takes {
     Everything,
     /// What CRIU dumps, to be looked at.
     Images,
+    /// The same of containers in a pod whose System V objects are others'.
+    ImagesBesideObjects,
     /// Memory alone, of a pod that runs.
     Memory,
 }
