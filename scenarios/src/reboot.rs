@@ -17,7 +17,7 @@ pub const REBOOT: Scenario = Scenario {
     name: "reboot",
     summary: "checkpoint, reboot the node, restore",
     has_target: true,
-    variants: &[ORDERLY, POWER_CUT, PROFILE_MISSING],
+    variants: &[ORDERLY, POWER_CUT, INTO_POD, WHOLE_NODE, PROFILE_MISSING],
 };
 
 const ORDERLY: Variant = Variant {
@@ -34,6 +34,22 @@ const POWER_CUT: Variant = Variant {
     wants: Wants::Nothing,
     activities: ACTIVITIES,
     story: |stage| Box::pin(power_cut(stage)),
+};
+
+const INTO_POD: Variant = Variant {
+    name: "into-pod",
+    summary: "the container comes back into another pod, which runs already",
+    wants: Wants::Neighbours,
+    activities: &[],
+    story: |stage| Box::pin(into_pod(stage)),
+};
+
+const WHOLE_NODE: Variant = Variant {
+    name: "node",
+    summary: "a whole node with several pods goes down and comes back",
+    wants: Wants::Nothing,
+    activities: &[],
+    story: |stage| Box::pin(whole_node(stage)),
 };
 
 const PROFILE_MISSING: Variant = Variant {
@@ -70,6 +86,52 @@ async fn power_cut(stage: &mut Stage) -> Result<(), Stop> {
     stage.boot(NODE).await?;
     stage.restore(NODE).await?;
     judge(stage, NODE).await
+}
+
+async fn into_pod(stage: &mut Stage) -> Result<(), Stop> {
+    stage.node(NODE, DATA_MIB)?;
+    stage.fork(NODE).await?;
+    stage.start(NODE).await?;
+    stage.checkpoint(NODE).await?;
+    stage.shut_down(NODE, Shutdown::Reboot).await?;
+
+    stage.target(NODE)?;
+    stage.boot(NODE).await?;
+    stage.start_neighbour(NODE).await?;
+    stage.restore_into_neighbour(NODE).await?;
+    stage.compare()?;
+    stage.compare_images()?;
+    stage.outside().await?;
+    stage.prove(NODE).await?;
+    stage.prove_neighbour(NODE).await?;
+    stage.check_hygiene().await
+}
+
+async fn whole_node(stage: &mut Stage) -> Result<(), Stop> {
+    stage.node(NODE, DATA_MIB)?;
+    stage.fork(NODE).await?;
+    let pods = stage.pods();
+    for pod in &pods {
+        stage.start_pod_of(NODE, pod).await?;
+    }
+    for pod in &pods {
+        stage.checkpoint_of(NODE, pod).await?;
+    }
+    stage.shut_down(NODE, Shutdown::Reboot).await?;
+
+    stage.target(NODE)?;
+    stage.boot(NODE).await?;
+    for pod in &pods {
+        stage.restore_of(NODE, pod).await?;
+        stage.compare()?;
+        stage.compare_images()?;
+    }
+    stage.outside().await?;
+    for pod in &pods {
+        stage.turn_to(pod)?;
+        stage.prove(NODE).await?;
+    }
+    stage.check_hygiene().await
 }
 
 async fn profile_missing(stage: &mut Stage) -> Result<(), Stop> {

@@ -5,20 +5,13 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{Run, Script, Started, cryolab};
+use support::{Run, Script, Started, cryolab, recovered, unbroken, unknown_differences};
 
 /// The quickest cell.
 const QUICK: [&str; 4] = ["--scenario", "in-place", "--workload", "counter"];
 
 fn quick(more: &[&str]) -> Run {
     Run::of(&[QUICK.as_slice(), more].concat())
-}
-
-fn unknown_differences(cell: &Value) -> Vec<&str> {
-    let levels = cell["levels"].as_object().expect("levels").values();
-    let all = levels.flat_map(|level| level["differences"].as_array().expect("a list"));
-    let unknown = all.filter(|difference| difference["known"].is_null());
-    unknown.filter_map(|difference| difference["fact"].as_str()).collect()
 }
 
 #[test]
@@ -60,108 +53,25 @@ fn a_pod_comes_back_on_another_kernel() {
 
 #[test]
 #[ignore = "boots a VM: cargo xtask test runs it"]
+fn a_container_comes_into_a_pod_that_runs_and_a_whole_node_comes_back() {
+    let run = Run::of(&["--scenario", "reboot/into-pod,reboot/node", "--workload", "counter"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    for cell in run.cells() {
+        assert_eq!(unknown_differences(cell), [""; 0], "{}", cell["reason"]);
+        for level in ["self", "memory"] {
+            assert_eq!(cell["levels"][level]["outcome"], "equivalent", "{}", cell["levels"][level]);
+        }
+    }
+}
+
+#[test]
+#[ignore = "boots a VM: cargo xtask test runs it"]
 fn containers_of_a_pod_come_back_together() {
     let run = Run::of(&["--scenario", "reboot", "--workload", "pod-all,pod-net"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     for cell in run.cells() {
         assert_eq!(unknown_differences(cell), [""; 0], "{}", cell["reason"]);
         assert_eq!(cell["levels"]["self"]["outcome"], "equivalent", "{}", cell["levels"]["self"]);
-    }
-}
-
-#[test]
-#[ignore = "boots a VM: cargo xtask test runs it"]
-fn redis_moves_to_another_node_and_its_connection_goes_on() {
-    let run = Run::of(&["--scenario", "migration", "--workload", "redis"]);
-    assert_eq!(run.code, Some(0), "{}", run.stderr);
-    let cell = run.cell();
-    assert_eq!(unknown_differences(cell), [""; 0], "{}", cell["reason"]);
-    assert_eq!(cell["levels"]["self"]["outcome"], "equivalent", "{}", cell["levels"]["self"]);
-    unbroken(cell);
-    let nodes = cell["evidence"]["nodes"].as_array().expect("boots").iter();
-    let names: std::collections::BTreeSet<_> = nodes.map(|node| node["name"].as_str()).collect();
-    assert_eq!(names, ["client", "source", "target"].map(Some).into());
-    let (all, moved) = (&cell["evidence"]["wire_bytes"], &cell["sizes"]["transferred_bytes"]);
-    assert!(all.as_u64() >= moved.as_u64() && moved.as_u64() > Some(1 << 20), "{moved} of {all}");
-}
-
-#[test]
-#[ignore = "boots a VM: cargo xtask test runs it"]
-fn redis_runs_before_its_pages_and_its_connection_goes_on() {
-    let run = Run::of(&["--scenario", "migration/post-copy", "--workload", "redis"]);
-    assert_eq!(run.code, Some(0), "{}", run.stderr);
-    let cell = run.cell();
-    assert_eq!(unknown_differences(cell), [""; 0], "{}", cell["reason"]);
-    for level in ["self", "memory"] {
-        assert_eq!(cell["levels"][level]["outcome"], "equivalent", "{}", cell["levels"][level]);
-    }
-    unbroken(cell);
-    let (all, moved) = (&cell["evidence"]["wire_bytes"], &cell["sizes"]["transferred_bytes"]);
-    assert!(all.as_u64() >= moved.as_u64() && moved.as_u64() > Some(1 << 20), "{moved} of {all}");
-    let ran = cell["times_ms"]["post_copy"].as_u64();
-    assert!(ran > Some(500), "the pod ran for {ran:?} ms on pages to come: all were there before");
-}
-
-/// TCP sends again what a wire has lost: whoever waits for a page waits longer, and nothing is lost.
-#[test]
-#[ignore = "boots a VM: cargo xtask test runs it"]
-fn a_wire_that_is_cut_while_pages_come_costs_time_alone() {
-    let words = ["--scenario", "migration/post-copy", "--workload", "redis"];
-    let cut = [&words[..], &["--crash", "before-pages:cut-wire"]].concat();
-    assert_eq!(recovered(&cut), ["the operation went on"]);
-}
-
-/// The kernel fills in zeroes when the daemon that brings pages dies: its guard ends the pod before.
-#[test]
-#[ignore = "boots a VM: cargo xtask test runs it"]
-fn a_pod_whose_pages_cannot_come_is_ended_and_its_checkpoint_is_whole() {
-    let words = ["--scenario", "migration/post-copy", "--workload", "redis"];
-    let run = Run::of(&[&words[..], &["--crash", "pages:kill-criu"]].concat());
-    assert_eq!(run.code, Some(0), "{}", run.stderr);
-    let cell = run.cell();
-    assert_eq!(cell["options"]["recovered"], "restored from its archive, which was on its way");
-    assert!(run.stderr.contains("ended before it could read zeroes"), "{}", run.stderr);
-    assert_eq!(cell["levels"]["memory"]["outcome"], "equivalent", "{}", cell["levels"]["memory"]);
-}
-
-#[test]
-#[ignore = "boots a VM: cargo xtask test runs it"]
-fn redis_goes_over_in_rounds_while_it_runs_and_its_connection_goes_on() {
-    let words = ["--scenario", "migration/pre-copy", "--workload", "redis", "--keep", "always"];
-    let run = Run::of(&words);
-    assert_eq!(run.code, Some(0), "{}", run.stderr);
-    let cell = run.cell();
-    assert_eq!(unknown_differences(cell), [""; 0], "{}", cell["reason"]);
-    for level in ["self", "memory"] {
-        assert_eq!(cell["levels"][level]["outcome"], "equivalent", "{}", cell["levels"][level]);
-    }
-    unbroken(cell);
-    let rounds = cell["evidence"]["rounds"].as_array().expect("rounds");
-    let pages: Vec<u64> = rounds.iter().filter_map(|round| round["pages"].as_u64()).collect();
-    assert!(pages.len() >= 2 && pages[0] > 2 * pages[1], "{rounds:?}");
-    assert!(rounds.last().is_some_and(|round| round["last"].is_string()), "{rounds:?}");
-    let carried: u64 = rounds.iter().filter_map(|round| round["bytes"].as_u64()).sum();
-    let moved = cell["sizes"]["transferred_bytes"].as_u64();
-    assert!(moved > Some(carried) && cell["evidence"]["wire_bytes"].as_u64() >= moved, "{cell}");
-    let folder = run.folder.path().join("cells").join(cell["name"].as_str().expect("a name"));
-    let archive = folder.join("checkpoint.tar.zst").display().to_string();
-    let verify = || cryolab(&["archive", "verify", &archive]).output().expect("an answer");
-    assert_eq!(verify().status.code(), Some(0));
-    let entries = folder.read_dir().expect("listed").flatten().map(|entry| entry.path());
-    let round = entries.into_iter().find(|path| path.to_string_lossy().contains(".round-"));
-    std::fs::remove_file(round.expect("rounds stand beside it")).expect("removed");
-    let refused = verify();
-    assert_eq!(refused.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("round ") && said.contains("No such file"), "{said}");
-}
-
-/// Its observer has seen nothing wrong.
-fn unbroken(cell: &Value) {
-    let outside = &cell["levels"]["outside"];
-    assert_eq!(outside["outcome"], "equivalent", "{outside}");
-    for count in ["resets", "lost_bytes", "doubled_bytes"] {
-        assert_eq!(outside[count], 0, "{outside}");
     }
 }
 
@@ -212,17 +122,6 @@ fn copies_of_a_checkpoint_are_pods_of_their_own() {
     assert!(findings.iter().any(|finding| told(finding, "AT_RANDOM")), "{findings:?}");
     // Both copies were captured: there is twice as much as in one pod.
     assert!(cell["levels"]["kernel"]["facts"].as_u64() >= Some(2 * 2000), "{}", cell["levels"]);
-}
-
-/// Cells of a run in which faults strike; each came through, by these words.
-fn recovered(words: &[&str]) -> Vec<String> {
-    let run = Run::of(words);
-    assert_eq!(run.code, Some(0), "{}", run.stderr);
-    for cell in run.cells() {
-        assert_eq!(unknown_differences(cell), [""; 0], "{}: {}", cell["name"], cell["reason"]);
-    }
-    let how = run.cells().iter().map(|cell| cell["options"]["recovered"].as_str());
-    how.map(|how| how.unwrap_or("no fault").to_owned()).collect()
 }
 
 #[test]

@@ -22,11 +22,12 @@ const FUZZING: &str = "fuzzing";
 const WITH_MACHINES: [&str; 2] = ["vm", "scenarios"];
 
 /// What tests are told of images, and by which variable.
-const IMAGES: [(&str, &str); 5] = [
+const IMAGES: [(&str, &str); 6] = [
     ("CRYOLAB_TEST_KERNEL", "kernel"),
     ("CRYOLAB_TEST_MODULES", "modules"),
     ("CRYOLAB_TEST_INITRAMFS", "initramfs"),
     ("CRYOLAB_TEST_ROOTFS", "rootfs"),
+    ("CRYOLAB_TEST_CRIU", "criu"),
     ("CRYOLAB_TEST_CACHE", "cache"),
 ];
 

@@ -39,7 +39,7 @@ pub(crate) struct Pods {
 }
 
 impl Pods {
-    /// Takes a pod in.
+    /// Takes a pod in, or more containers of one that is known.
     pub(crate) fn insert(
         &self,
         status: &PodStatus,
@@ -52,7 +52,7 @@ impl Pods {
             let streams = streams.remove(&container.name);
             (container.name.clone(), Container { exit, streams, address })
         });
-        lock(&self.table).insert(status.name.clone(), containers.collect());
+        lock(&self.table).entry(status.name.clone()).or_default().extend(containers);
     }
 
     /// A container of a pod.
@@ -63,9 +63,9 @@ impl Pods {
         found.cloned().with_context(|| format!("no container {container} in pod {pod}"))
     }
 
-    /// Whether a pod is known.
-    pub(crate) fn knows(&self, pod: &str) -> bool {
-        lock(&self.table).contains_key(pod)
+    /// Whether a container of a pod is known.
+    pub(crate) fn knows(&self, pod: &str, container: &str) -> bool {
+        lock(&self.table).get(pod).is_some_and(|containers| containers.contains_key(container))
     }
 
     /// Forgets all pods but these, and reads from the containers of these again.

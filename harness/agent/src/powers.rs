@@ -53,8 +53,8 @@ pub(crate) fn carry_out(call: &Call<'_>, request: Request) -> anyhow::Result<Rep
         Request::RestoreLazily { archive, from, deadline_ms } => {
             restore::restore_lazily(call, archive, from, deadline_ms)
         }
-        Request::Restore { archive, identity, deadline_ms } => {
-            restore::restore(call, archive, identity, deadline_ms)
+        Request::Restore { archive, destination, deadline_ms } => {
+            restore::restore(call, archive, destination, deadline_ms)
         }
         Request::Remove { pod } => remove::remove(call, pod),
         Request::WaitAt { mark } => {

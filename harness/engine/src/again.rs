@@ -16,7 +16,7 @@ use crate::checkpoint::{Cut, Takes};
 use crate::engine::Engine;
 use crate::error::{About, Error};
 use crate::pre_dump::Tracks;
-use crate::store::Record;
+use crate::store::{Places, Record};
 use crate::watch::{PhaseReached, Progress, Watch};
 use crate::{archive, cgroup, freeze, remove};
 
@@ -51,35 +51,51 @@ impl Engine {
     /// # Errors
     /// [`Error::NoPod`], or that its record cannot be read.
     pub fn images(&self, pod: &str) -> Result<Vec<(String, PathBuf)>, Error> {
-        self.images_below(pod, "checkpoint")
+        self.images_below(pod, &[], "checkpoint")
     }
 
-    /// The containers of a pod that is being restored, each with the folder of the images that it is
+    /// These containers of a pod that is being restored, all when none is named, each with the folder of the images that it is
     /// restored from.
     ///
     /// # Errors
     /// As [`Engine::images`].
-    pub fn restored_images(&self, pod: &str) -> Result<Vec<(String, PathBuf)>, Error> {
-        self.images_below(pod, "restore")
+    pub fn restored_images(
+        &self,
+        pod: &str,
+        containers: &[String],
+    ) -> Result<Vec<(String, PathBuf)>, Error> {
+        self.images_below(pod, containers, "restore")
     }
 
-    fn images_below(&self, pod: &str, work: &str) -> Result<Vec<(String, PathBuf)>, Error> {
+    fn images_below(
+        &self,
+        pod: &str,
+        containers: &[String],
+        work: &str,
+    ) -> Result<Vec<(String, PathBuf)>, Error> {
         let work = self.places(pod)?.work.join(work);
         let folder = |name: String| {
             let images = work.join(archive::image_folder(&name));
             (name, images)
         };
-        let containers = self.status(pod)?.containers;
+        let containers = self.status_of(pod, containers)?.containers;
         Ok(containers.into_iter().map(|container| folder(container.name)).collect())
     }
 
-    /// Dumps a frozen pod, all but the content of its memory, and leaves it frozen as it is.
+    /// Dumps a frozen pod, or these containers of it, which are frozen: all but the content of its
+    /// memory. Leaves it frozen as it is.
     ///
     /// # Errors
     /// Why CRIU would not dump it. It is frozen then, too, and nothing of the dump stays.
-    pub fn dump_again(&self, pod: &str, deadline: Duration) -> Result<AnotherDump, Error> {
+    pub fn dump_again(
+        &self,
+        pod: &str,
+        containers: &[String],
+        deadline: Duration,
+    ) -> Result<AnotherDump, Error> {
         let places = self.places(pod)?;
-        let record = Record::load(&places, pod)?;
+        let takes = self.looks_at(&places, pod)?;
+        let record = self.record(&places, pod)?.only(containers);
         let (status, work) = (record.status(&places), places.work.join("look"));
         remove::remove_tree(&work)?;
         let cut = Cut {
@@ -88,7 +104,7 @@ impl Engine {
             record,
             status,
             work: work.clone(),
-            takes: Takes::Images,
+            takes,
             parents: Vec::new(),
             tracks: Tracks::Nothing,
         };
@@ -103,6 +119,18 @@ impl Engine {
             cut.freeze_again(&progress);
         }
         dumped.map(|()| dump).map_err(|error| progress.locate(error))
+    }
+}
+
+impl Engine {
+    /// Containers that are coming into a pod which runs have brought its System V objects, or these are
+    /// none of theirs.
+    fn looks_at(&self, places: &Places, pod: &str) -> Result<Takes, Error> {
+        match Record::load(&places.joining(), pod) {
+            Ok(joining) if joining.brought.objects.is_empty() => Ok(Takes::ImagesBesideObjects),
+            Ok(_) | Err(Error::NoPod(_)) => Ok(Takes::Images),
+            Err(error) => Err(error),
+        }
     }
 }
 

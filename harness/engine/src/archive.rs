@@ -53,7 +53,9 @@ pub(crate) use rounds::{
     ROUNDS, beside as round_beside, clear_strays, is_sha256, link_before, parents,
 };
 pub(crate) use thin::write as write_thin;
-pub(crate) use tree::{Listed, list as list_tree, unpack as unpack_tree};
+pub(crate) use tree::{
+    Listed, list as list_tree, unpack as unpack_tree, unpack_but as unpack_tree_but,
+};
 #[cfg(test)]
 pub(crate) use write::Written;
 pub(crate) use write::{digest_file, digest_members, flush_folder, folder_of, sha256, write};

@@ -16,6 +16,15 @@ const TABLES: [&str; 2] = ["tcp", "udp"];
 /// The same for IPv6, where the kernel has that. Sockets there may have an address of IPv4.
 const TABLES_6: [&str; 2] = ["tcp6", "udp6"];
 
+/// A socket of one of the tables.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) table: &'static str,
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) inode: u64,
+}
+
 /// Sockets of a pod that are bound to its own address, in words, in the kernel's order.
 pub(crate) fn sockets(
     host: &dyn Host,
@@ -25,28 +34,31 @@ pub(crate) fn sockets(
     let Some(link) = &spec.link else { return Ok(Vec::new()) };
     let address = link.address.split('/').next().unwrap_or_default();
     let Ok(address) = address.parse::<IpAddr>() else { return Ok(Vec::new()) };
+    let rows = rows(host, &places.pin(Namespace::Net))?;
+    let bound = rows.iter().filter(|row| row.address == address);
+    Ok(bound.map(|row| format!("{} {}:{}", row.table, row.address, row.port)).collect())
+}
+
+/// All sockets of a network namespace, in the kernel's order. Those that wait for their end only
+/// (inode 0) are no task's.
+pub(crate) fn rows(host: &dyn Host, pin: &Path) -> Result<Vec<Row>, Error> {
     let net = Path::new("/proc/sys/net");
     let has_ipv6 = host.list(net).about("list", net)?.iter().any(|name| name == "ipv6");
-    let tables: Vec<&str> =
+    let tables: Vec<&'static str> =
         TABLES.into_iter().chain(TABLES_6.into_iter().filter(|_| has_ipv6)).collect();
     let files: Vec<_> = tables.iter().map(|table| Path::new("/proc/net").join(table)).collect();
     let files: Vec<&Path> = files.iter().map(|file| file.as_path()).collect();
-    let pin = places.pin(Namespace::Net);
-    let texts = host.read_in((Namespace::Net, &pin), &files).about("read sockets in", &pin)?;
-    let bound = tables.iter().zip(&texts).flat_map(|(table, text)| {
-        let text = String::from_utf8_lossy(text).into_owned();
-        bound_to(address, table, &text)
-    });
-    Ok(bound.collect())
+    let texts = host.read_in((Namespace::Net, pin), &files).about("read sockets in", pin)?;
+    let texts = texts.iter().map(|text| String::from_utf8_lossy(text));
+    Ok(tables.into_iter().zip(texts).flat_map(|(table, text)| read(table, &text)).collect())
 }
 
-/// Those of a table. Sockets that wait for their end only (inode 0) are no task's.
-fn bound_to(address: IpAddr, table: &str, text: &str) -> Vec<String> {
+fn read(table: &'static str, text: &str) -> Vec<Row> {
     let line = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let local = socket_address(words.get(1)?)?;
-        let is_held = words.get(9).is_some_and(|inode| *inode != "0");
-        (local.0 == address && is_held).then(|| format!("{table} {}:{}", local.0, local.1))
+        let (address, port) = socket_address(words.get(1)?)?;
+        let inode = words.get(9)?.parse().ok().filter(|inode| *inode != 0)?;
+        Some(Row { table, address, port, inode })
     };
     text.lines().skip(1).filter_map(line).collect()
 }
@@ -90,8 +102,12 @@ mod tests {
 
     #[test]
     fn a_connection_by_the_pods_address_is_bound_to_it() {
-        let address = "10.88.0.2".parse().expect("an address");
-        assert_eq!(bound_to(address, "tcp", TCP), ["tcp 10.88.0.2:6379"]);
-        assert_eq!(bound_to(address, "tcp6", TCP6), ["tcp6 10.88.0.2:8080"]);
+        let address: IpAddr = "10.88.0.2".parse().expect("an address");
+        let bound = |table, text| {
+            let rows = read(table, text).into_iter().filter(|row| row.address == address);
+            rows.map(|row| (row.port, row.inode)).collect::<Vec<_>>()
+        };
+        assert_eq!(bound("tcp", TCP), [(6379, 4712)]);
+        assert_eq!(bound("tcp6", TCP6), [(8080, 4714)]);
     }
 }

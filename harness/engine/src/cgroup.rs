@@ -99,7 +99,7 @@ pub(crate) fn tasks(host: &dyn Host, cgroup: &Path) -> Result<Vec<(i32, i32)>, E
 }
 
 /// The pid in the innermost namespace, out of `/proc/PID/status`.
-fn inner_pid(status: &str) -> Option<i32> {
+pub(crate) fn inner_pid(status: &str) -> Option<i32> {
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
     line.split_whitespace().last()?.parse().ok()
 }

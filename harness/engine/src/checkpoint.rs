@@ -18,7 +18,9 @@ use crate::error::{About, Error};
 use crate::pre_dump::Tracks;
 use crate::store::{Checkpointing, Places, Record, Round};
 use crate::watch::{Progress, Watch};
-use crate::{bound, cgroup, checks, freeze, profile, release, remove, root, sandbox, stdio};
+use crate::{
+    bound, cgroup, checks, claims, freeze, profile, release, remove, root, sandbox, stdio,
+};
 
 impl Engine {
     /// Freezes a pod, dumps it, writes the archive, and removes the pod or lets it run on.
@@ -94,6 +96,8 @@ pub(crate) enum Takes {
     Everything,
     /// What CRIU dumps, to be looked at.
     Images,
+    /// The same of containers in a pod whose System V objects are others'.
+    ImagesBesideObjects,
     /// Memory alone, of a pod that runs.
     Memory,
 }
@@ -214,6 +218,8 @@ impl Cut<'_> {
     /// What is known of the frozen pod, its members not yet.
     fn manifest(&self) -> Result<Manifest, Error> {
         let host = self.engine.host();
+        let carrier = checks::sysv_carrier(host, &self.status)?;
+        let (places, pod) = (&self.places, &self.record.spec);
         let mut containers = Vec::new();
         for (index, spec) in self.record.spec.containers.iter().enumerate() {
             let status = &self.status.containers[index];
@@ -222,6 +228,7 @@ impl Cut<'_> {
                 masked: root::masked_files(spec, &status.root),
                 image_files: checks::image_files(host, status, &spec.image)?,
                 profiles: profile::of_container(host, status)?,
+                claims: claims::of_container(host, places, pod, status, carrier == Some(index))?,
                 ..self.tasks_of(status)?
             });
         }
@@ -264,6 +271,7 @@ impl Cut<'_> {
             masked: Vec::new(),
             image_files: Default::default(),
             profiles: Default::default(),
+            claims: Default::default(),
         })
     }
 

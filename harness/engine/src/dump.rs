@@ -14,7 +14,7 @@ use model::pod::{ContainerSpec, ContainerStatus, Namespace};
 use model::{Phase, Step};
 
 use crate::archive;
-use crate::checkpoint::Cut;
+use crate::checkpoint::{Cut, Takes};
 use crate::checks;
 use crate::error::{About, Error};
 use crate::freeze;
@@ -28,7 +28,10 @@ impl Cut<'_> {
     /// stay, frozen. The names of all members.
     pub(crate) fn dump(&self, progress: &mut Progress<'_>) -> Result<Vec<String>, Error> {
         let host = self.engine.host();
-        let carrier = checks::sysv_carrier(host, &self.status)?;
+        let carrier = match self.takes {
+            Takes::ImagesBesideObjects => None,
+            _ => checks::sysv_carrier(host, &self.status)?,
+        };
         checks::user_namespaces(host, &self.record.spec, &self.status.containers, carrier)?;
         for (spec, container) in self.record.spec.containers.iter().zip(&self.status.containers) {
             checks::mounts(host, container, &self.externals(spec, container))?;

@@ -61,8 +61,29 @@ impl Engine {
     /// # Errors
     /// [`Error::NoPod`], or that its record cannot be read.
     pub fn status(&self, pod: &str) -> Result<PodStatus, Error> {
+        self.status_of(pod, &[])
+    }
+
+    /// A pod of this node with these containers only; with all of them when none is named.
+    ///
+    /// # Errors
+    /// As [`Engine::status`].
+    pub fn status_of(&self, pod: &str, containers: &[String]) -> Result<PodStatus, Error> {
         let places = self.places(pod)?;
-        Ok(Record::load(&places, pod)?.status(&places))
+        Ok(self.record(&places, pod)?.only(containers).status(&places))
+    }
+
+    /// What is remembered about a pod, with those containers that are just coming into it.
+    pub(crate) fn record(&self, places: &Places, pod: &str) -> Result<Record, Error> {
+        let mut record = Record::load(places, pod)?;
+        match Record::load(&places.joining(), pod) {
+            Ok(joining) if !joining.spec.containers.iter().any(|it| record.has(&it.name)) => {
+                record.take_in(&joining);
+            }
+            Ok(_) | Err(Error::NoPod(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(record)
     }
 
     /// Names of the pods of this node, in order.

@@ -97,6 +97,16 @@ pub enum Error {
         /// What it is.
         why: String,
     },
+    /// What a container has is there already in the pod into which it is to come.
+    #[error("container {container}: {what} is taken in pod {pod}")]
+    Taken {
+        /// Name of the container.
+        container: String,
+        /// Name of the pod.
+        pod: String,
+        /// What it is.
+        what: String,
+    },
     /// A container has ended.
     #[error("container {0} does not run")]
     NotRunning(String),
@@ -175,6 +185,7 @@ impl Error {
             Error::Unsupported { .. } => Cause::Unsupported,
             Error::Archive { source: ArchiveError::Write { .. }, .. } => Cause::Broken,
             Error::Unfaithful { .. }
+            | Error::Taken { .. }
             | Error::NotRunning(_)
             | Error::Deadline { .. }
             | Error::Aborted(_)

@@ -9,7 +9,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::engine::Engine;
 use crate::error::{About, Error};
 use crate::host::{Home, Process, Streams};
-use crate::store::Record;
 
 /// Most bytes of output that are kept, from the end of it.
 const KEPT_BYTES: usize = 1 << 20;
@@ -60,7 +59,7 @@ impl Engine {
         env: &[(String, String)],
     ) -> Result<Process, Error> {
         let status = self.container(pod, container)?;
-        let record = Record::load(&self.places(pod)?, pod)?;
+        let record = self.record(&self.places(pod)?, pod)?;
         let spec = record.spec.containers.into_iter().find(|spec| spec.name == container);
         let spec = spec.ok_or_else(|| Error::NoPod(pod.to_owned()))?;
         Ok(Process {

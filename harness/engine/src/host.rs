@@ -25,6 +25,8 @@ use model::pod::{Link, Namespace, Security, UserNamespace};
 use nix::mount::MsFlags;
 use serde::{Deserialize, Serialize};
 
+use crate::claims::Object;
+
 pub use linux::LinuxHost;
 pub use pages::{PageDaemon, PageProgram};
 
@@ -239,6 +241,13 @@ pub trait Host: fmt::Debug {
     ) -> io::Result<()>;
     /// Reads files as a process in this namespace sees them.
     fn read_in(&self, namespace: (Namespace, &Path), files: &[&Path]) -> io::Result<Vec<Vec<u8>>>;
+
+    /// Writes a file as a process in this namespace would, by one write.
+    fn write_in(&self, namespace: (Namespace, &Path), file: &Path, text: &str) -> io::Result<()>;
+    /// Those of these pids that somebody has in a pid namespace, as a task, thread or process group.
+    fn taken_pids(&self, pin: &Path, pids: &[i32]) -> io::Result<Vec<i32>>;
+    /// Removes System V objects from an ipc namespace; what is attached stays until it is not.
+    fn remove_objects(&self, pin: &Path, objects: &[Object]) -> io::Result<()>;
 
     /// Makes `eth0` in a network namespace and its other end on the node, up and gated.
     fn make_link(&self, net: &Path, link: &Link, node_end: &str) -> io::Result<()>;

@@ -122,6 +122,10 @@ impl Engine {
         mut record: Record,
         recovered: &mut Recovered,
     ) -> Result<(), Error> {
+        if self.recover_joining(places, &record)? {
+            let pod = &record.spec.name;
+            recovered.told.push(format!("containers were on their way into pod {pod}"));
+        }
         release::release(self.host(), places, &record)?;
         let had_rounds = pre_dump::take_back(places, &mut record)?;
         if record.checkpoint.take().is_some() || had_rounds {

@@ -22,7 +22,7 @@ use crate::stdio::{self, StdioSet};
 use crate::store::{Places, Record, State};
 use crate::times::Times;
 use crate::watch::{Progress, Watch};
-use crate::{cgroup, checks, freeze, names, profile, remove, root, sandbox};
+use crate::{cgroup, checks, freeze, join, names, profile, remove, root, sandbox};
 
 impl Engine {
     /// Makes the pod of an archive again and lets it run, as who it was or as somebody else.
@@ -105,7 +105,8 @@ impl Engine {
             progress.step(Step::Unpack);
             let manifest = archive::unpack(opened, &work).map_err(refused)?;
             let record = Record::new(&manifest.pod);
-            Return { engine: self, places: &places, manifest, record, work, lazily }
+            let into = None;
+            Return { engine: self, places: &places, manifest, record, work, lazily, into }
                 .run(streams, progress)
         })();
         if report.is_err() {
@@ -120,8 +121,19 @@ impl Engine {
 /// Gives the pod of an archive another name, hostname and link.
 fn become_another(manifest: &mut Manifest, identity: &PodIdentity) -> Result<(), Error> {
     let PodIdentity { name, hostname, link } = identity.clone();
-    let address = |link: &Option<Link>| link.as_ref().map(|link| link.address.clone());
-    let (had, has) = (address(&manifest.pod.link), address(&link));
+    check_address(manifest, &name, link.as_ref())?;
+    manifest.pod = PodSpec { name, hostname, link, ..manifest.pod.clone() };
+    names::check(&manifest.pod)
+}
+
+/// Whoever has sockets that are bound to the pod's address finds it in this pod.
+pub(crate) fn check_address(
+    manifest: &Manifest,
+    name: &str,
+    link: Option<&Link>,
+) -> Result<(), Error> {
+    let address = |link: &Link| link.address.clone();
+    let (had, has) = (manifest.pod.link.as_ref().map(address), link.map(address));
     if had != has
         && let Some(socket) = manifest.bound.first()
     {
@@ -132,11 +144,10 @@ fn become_another(manifest: &mut Manifest, identity: &PodIdentity) -> Result<(),
             why: format!("pod {name} would have {has}, but {socket} and {others} more are bound"),
         });
     }
-    manifest.pod = PodSpec { name, hostname, link, ..manifest.pod.clone() };
-    names::check(&manifest.pod)
+    Ok(())
 }
 
-fn check_origin(opened: &Opened) -> Result<(), ArchiveError> {
+pub(crate) fn check_origin(opened: &Opened) -> Result<(), ArchiveError> {
     let (made, here) = (&opened.manifest.origin.arch, std::env::consts::ARCH);
     if made == here {
         return Ok(());
@@ -154,10 +165,12 @@ pub(crate) struct Return<'a> {
     pub(crate) work: PathBuf,
     /// The pages that come later.
     pub(crate) lazily: Option<Lazily<'a>>,
+    /// The pod that runs, when its containers come into one.
+    pub(crate) into: Option<Places>,
 }
 
 impl Return<'_> {
-    fn run(
+    pub(crate) fn run(
         mut self,
         streams: StdioSet,
         progress: &mut Progress<'_>,
@@ -166,8 +179,13 @@ impl Return<'_> {
         let spec = self.record.spec.clone();
         progress.step(Step::Sandbox);
         self.record.save(self.places)?;
-        sandbox::make(host, self.places, &spec)?;
-        self.unpack_tree(&self.places.shm, archive::SHM)?;
+        match self.into {
+            Some(_) => self.enter_sandbox()?,
+            None => {
+                sandbox::make(host, self.places, &spec)?;
+                self.unpack_tree(&self.places.shm, archive::SHM)?;
+            }
+        }
         progress.step(Step::Root);
         self.make_roots()?;
         let streams = self.connect(streams)?;
@@ -176,7 +194,10 @@ impl Return<'_> {
         progress.phase(Phase::PreRestore, &[], Some(&images))?;
 
         progress.step(Step::Restore);
-        let times = Times::of(self.places, &spec)?;
+        let mut times = Times::of(self.places, &spec)?;
+        if self.into.is_some() {
+            times.keep_shared(&self.record.brought.files);
+        }
         self.revive(&streams, progress)?;
         drop(streams);
         progress.step(Step::Settle);
@@ -193,8 +214,13 @@ impl Return<'_> {
             lazily.own()?;
         }
         progress.step(Step::Adopt);
-        self.record.state = State::There;
-        self.record.save(self.places)?;
+        match &self.into {
+            Some(pod) => self.move_in(pod)?,
+            None => {
+                self.record.state = State::There;
+                self.record.save(self.places)?;
+            }
+        }
         progress.step(Step::Resume);
         sandbox::gate(host, self.places, &spec, true)?;
         freeze::thaw(host, &status)?;
@@ -290,6 +316,6 @@ impl Return<'_> {
             freeze::settle(host, &container.cgroup, true, progress.left()?)?;
             checks::namespaces(host, status, container)?;
         }
-        Ok(())
+        join::settle_pod(host, self.places, &self.record)
     }
 }

@@ -10,7 +10,8 @@ use model::message::Afterwards;
 use model::pod::{ContainerStatus, Namespace, PodSpec, PodStatus};
 use serde::{Deserialize, Serialize};
 
-use crate::archive::ROUNDS;
+use crate::archive::{self, ROUNDS};
+use crate::claims::{Object, Settings};
 use crate::error::{About, Error};
 use crate::host::Descriptor;
 use crate::lazy::Awaiting;
@@ -32,6 +33,8 @@ pub(crate) struct Places {
     pub(crate) shm: PathBuf,
     /// The node's end of the pod's link.
     pub(crate) node_end: String,
+    /// What is remembered about it.
+    record: PathBuf,
 }
 
 impl Places {
@@ -42,6 +45,7 @@ impl Places {
             cgroup: cgroup.join(pod),
             shm: folder.join("shm"),
             node_end: names::node_end(pod),
+            record: folder.join("pod.json"),
             folder,
         }
     }
@@ -83,8 +87,15 @@ impl Places {
         }
     }
 
-    fn record(&self) -> PathBuf {
-        self.folder.join("pod.json")
+    /// The same places, with a record beside the pod's: of the containers that are about to come into
+    /// it while it runs.
+    pub(crate) fn joining(&self) -> Places {
+        Places { record: self.folder.join("joining.json"), ..self.clone() }
+    }
+
+    /// Forgets what is remembered; there may be nothing.
+    pub(crate) fn forget(&self) -> Result<(), Error> {
+        archive::remove_file(&self.record)
     }
 }
 
@@ -108,6 +119,19 @@ pub(crate) struct Record {
     /// The pages that are still to come, while some are: a pod that is found so cannot go on without
     /// the engine that it had.
     pub(crate) awaiting: Option<Awaiting>,
+    /// What has come into a pod that runs with containers which are not its own yet.
+    pub(crate) brought: Brought,
+}
+
+/// What of a pod that runs is to be taken back when containers do not come into it after all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Brought {
+    /// Files below its `/dev/shm`, what is in a folder after the folder.
+    pub(crate) files: Vec<PathBuf>,
+    /// System V objects.
+    pub(crate) objects: Vec<Object>,
+    /// The settings that its ipc namespace had before.
+    pub(crate) settings: Settings,
 }
 
 /// How far the making of a pod has come.
@@ -156,12 +180,41 @@ impl Record {
             checkpoint: None,
             rounds: Vec::new(),
             awaiting: None,
+            brought: Brought::default(),
         }
+    }
+
+    /// Takes in containers that have come into the pod.
+    pub(crate) fn take_in(&mut self, joining: &Record) {
+        self.pids.resize(self.spec.containers.len(), 0);
+        self.pids.extend(&joining.pids);
+        self.streams.resize(self.spec.containers.len(), Default::default());
+        self.streams.extend(joining.streams.iter().cloned());
+        self.spec.containers.extend(joining.spec.containers.iter().cloned());
+    }
+
+    /// Whether the pod has a container of this name.
+    pub(crate) fn has(&self, container: &str) -> bool {
+        self.spec.containers.iter().any(|it| it.name == container)
+    }
+
+    /// The same pod with these containers only; with all of them when none is named.
+    pub(crate) fn only(mut self, containers: &[String]) -> Record {
+        let index = |name: &String| self.spec.containers.iter().position(|it| it.name == *name);
+        self.pids.resize(self.spec.containers.len(), 0);
+        let kept: Vec<usize> = containers.iter().filter_map(index).collect();
+        if !kept.is_empty() {
+            self.pids = kept.iter().filter_map(|at| self.pids.get(*at).copied()).collect();
+            self.streams = kept.iter().filter_map(|at| self.streams.get(*at).cloned()).collect();
+            let all = std::mem::take(&mut self.spec.containers);
+            self.spec.containers = kept.into_iter().map(|at| all[at].clone()).collect();
+        }
+        self
     }
 
     /// Reads the record of a pod.
     pub(crate) fn load(places: &Places, pod: &str) -> Result<Record, Error> {
-        let path = places.record();
+        let path = places.record.clone();
         let bytes = match fs_err::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::NoPod(pod.to_owned()));
@@ -179,11 +232,11 @@ impl Record {
 
     /// Writes the record: the old one or the new one is there at any moment.
     pub(crate) fn save(&self, places: &Places) -> Result<(), Error> {
-        let path = places.record();
+        let path = &places.record;
         let fresh = path.with_extension("new");
         let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::from);
-        fs_err::write(&fresh, text.about("encode", &path)?).about("write", &fresh)?;
-        fs_err::rename(&fresh, &path).about("rename", &fresh)
+        fs_err::write(&fresh, text.about("encode", path)?).about("write", &fresh)?;
+        fs_err::rename(&fresh, path).about("rename", &fresh)
     }
 
     /// The pod as others see it.

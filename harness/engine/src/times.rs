@@ -42,6 +42,13 @@ impl Times {
         [shm].into_iter().chain(roots).collect::<Result<_, _>>().map(Times)
     }
 
+    /// Keeps to these files of the pod's `/dev/shm`: others may be changed by whoever runs in the pod.
+    pub(crate) fn keep_shared(&mut self, files: &[PathBuf]) {
+        if let Some(shm) = self.0.first_mut() {
+            shm.files.retain(|path, _| files.contains(path));
+        }
+    }
+
     /// Gives the files that are still there their times again. A folder that is new, because the
     /// overlay has copied it up, gets those of the image's.
     ///

@@ -26,10 +26,10 @@ pub use failure::{Cause, Failure};
 pub use handover::{GIVING_PORT, HandOver};
 pub use identity::{Card, Identity, KnownHost};
 pub use pages::{FoundPage, MOST_PAGES, PageBytes, WantedPage};
-pub use place::Place;
+pub use place::{Destination, Part, Place};
 pub use report::{CheckpointReport, Recovered, RestoreReport, RoundReport};
 
-use crate::pod::{PodIdentity, PodSpec, PodStatus};
+use crate::pod::{PodSpec, PodStatus};
 use crate::{Mark, Phase};
 
 /// Version of these messages. Both sides refuse another one.
@@ -271,8 +271,8 @@ pub enum Request {
     Restore {
         /// The archive.
         archive: PathBuf,
-        /// Who it is here; who it was, when not given.
-        identity: Option<PodIdentity>,
+        /// Where it goes.
+        destination: Destination,
         /// The engine's own deadline for the whole operation.
         deadline_ms: u64,
     },
@@ -314,22 +314,22 @@ pub enum Request {
     /// Observe a frozen pod. [`Event::Looked`] comes as soon as the pod may go on; the chunks of
     /// the answer are what was seen, packed.
     Capture {
-        /// Name of the pod.
-        pod: String,
+        /// The pod.
+        pod: Part,
     },
     /// Look into CRIU's image files of a frozen pod. The chunks of the answer are a
     /// [`crate::Capture`] in postcard, of facts alone.
     Images {
-        /// Name of the pod.
-        pod: String,
+        /// The pod.
+        pod: Part,
         /// Which images.
         of: ImagesOf,
     },
     /// Look into pages of a pod that is restored and frozen. The chunks of the answer are, for each
     /// page in order, a [`FoundPage`], packed.
     Pages {
-        /// Name of the pod.
-        pod: String,
+        /// The pod.
+        pod: Part,
         /// At most [`MOST_PAGES`].
         wanted: Vec<WantedPage>,
     },

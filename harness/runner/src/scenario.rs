@@ -7,7 +7,7 @@ use std::pin::Pin;
 use model::Activity;
 
 use crate::names::{self, Unknown};
-use crate::stage::{Stage, Stop};
+use crate::stage::{self, Stage, Stop};
 use crate::workload::Workload;
 
 /// A story under way.
@@ -38,6 +38,8 @@ pub enum Wants {
     Observer,
     /// An AppArmor profile.
     Profile,
+    /// Containers that can come into a pod which runs.
+    Neighbours,
 }
 
 impl Wants {
@@ -47,6 +49,7 @@ impl Wants {
         match self {
             Wants::Nothing => true,
             Wants::Observer => workload.observer.is_some(),
+            Wants::Neighbours => stage::neighbour::can_have_neighbours(&workload.share),
             Wants::Profile => workload.containers.iter().any(|it| it.profile.is_some()),
         }
     }
@@ -58,6 +61,7 @@ impl fmt::Display for Wants {
             Wants::Nothing => "nothing",
             Wants::Observer => "an `observer`",
             Wants::Profile => "`security.apparmor`",
+            Wants::Neighbours => "pids of its own (no `share` of `pid`)",
         })
     }
 }

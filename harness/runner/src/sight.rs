@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use model::message::Request;
+use model::message::{Part, Request};
 use model::{Capture, pack};
 use state::Observed;
 use thiserror::Error;
@@ -36,8 +36,8 @@ pub enum Lost {
 ///
 /// # Errors
 /// When the guest cannot look.
-pub async fn look(guest: &Guest, pod: &str) -> Result<Sight, vm::Error> {
-    guest.look(Request::Capture { pod: pod.to_owned() }, MOST_BYTES, PATIENCE).await
+pub async fn look(guest: &Guest, pod: &Part) -> Result<Sight, vm::Error> {
+    guest.look(Request::Capture { pod: pod.clone() }, MOST_BYTES, PATIENCE).await
 }
 
 /// Waits for what was seen.

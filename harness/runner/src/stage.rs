@@ -16,6 +16,7 @@ mod handover;
 mod hygiene;
 mod identity;
 mod images;
+pub(crate) mod neighbour;
 mod nodes;
 mod opening;
 mod outside;
@@ -25,20 +26,21 @@ mod policy;
 mod post_copy;
 mod pre_copy;
 mod prove;
+mod several;
 mod stop;
 mod times;
 mod wires;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::message::{Ready, Reply, Request};
-use model::pod::{PodIdentity, PodStatus};
+use model::message::{Part, Ready, Reply, Request};
+use model::pod::{PodIdentity, PodSpec, PodStatus};
 use model::{Capture, Phase};
 use tokio::time::Instant;
 use vm::lab::Lab;
@@ -120,6 +122,9 @@ pub trait Supply: fmt::Debug {
     /// # Errors
     /// Why it cannot be made.
     fn apparmor_policy(&self, profile: &Path, features: &Path) -> Result<Vec<u8>, String>;
+
+    /// The static program that lives in a pod which runs already.
+    fn neighbour(&self) -> PathBuf;
 }
 
 /// What a stage is made of.
@@ -206,6 +211,14 @@ pub struct Stage {
     restored_copies: BTreeMap<String, PodStatus>,
     /// Who the pod is, when it is not who it was.
     identity: Option<PodIdentity>,
+    /// Who it was before the event, when that is not the workload's own pod.
+    was: Option<PodIdentity>,
+    /// The pod that it has come into, as that was just before.
+    joined: Option<Capture>,
+    /// Pods beside the one that is asked now, by name.
+    aside: BTreeMap<String, several::Aside>,
+    /// The archives on the disk that survives.
+    archives: BTreeSet<String>,
     /// The policy that confines the pod, and whether it is loaded where the pod is to run.
     policy: policy::Policy,
     reached: Reached,
@@ -254,6 +267,10 @@ impl Stage {
             answers: BTreeMap::new(),
             restored_copies: BTreeMap::new(),
             identity: None,
+            was: None,
+            joined: None,
+            aside: BTreeMap::new(),
+            archives: BTreeSet::new(),
             policy: policy::Policy::default(),
             reached: Reached::Nothing,
             is_retold: false,
@@ -323,13 +340,14 @@ impl Stage {
 
     async fn start_pod(&mut self, guest: &Guest) -> Result<(), Stop> {
         let began = Instant::now();
-        let request = Request::Start { pod: self.workload().pod() };
+        let request = Request::Start { pod: self.spec() };
         match guest.request(request, REQUEST).await? {
             Reply::Pod(pod) => self.pod = Some(pod),
             other => return Err(unexpected("start", &other)),
         }
         for container in &self.workload().containers {
-            self.await_ready(guest, &container.name, container.ready.clone()).await?;
+            let (pod, ready) = (self.pod_name()?, container.ready.clone());
+            self.await_ready(guest, &pod, &container.name, ready).await?;
         }
         self.times.set("ready", began.elapsed());
         self.emit(Event::Ready { cell: self.cell(), ms: millis(began.elapsed()) });
@@ -347,9 +365,15 @@ impl Stage {
         Ok(())
     }
 
-    async fn await_ready(&self, guest: &Guest, container: &str, ready: Ready) -> Result<(), Stop> {
+    async fn await_ready(
+        &self,
+        guest: &Guest,
+        pod: &str,
+        container: &str,
+        ready: Ready,
+    ) -> Result<(), Stop> {
         let request = Request::AwaitReady {
-            pod: self.pod_name()?,
+            pod: pod.to_owned(),
             container: container.to_owned(),
             ready,
             deadline_ms: millis(READY),
@@ -365,6 +389,24 @@ impl Stage {
 
     fn pod(&self) -> Result<&PodStatus, Stop> {
         self.pod.as_ref().ok_or_else(|| Stop::broken("the story has no pod yet"))
+    }
+
+    /// The pod to start.
+    fn spec(&self) -> PodSpec {
+        let pod = self.workload().pod();
+        match self.identity.clone() {
+            None => pod,
+            Some(PodIdentity { name, hostname, link }) => PodSpec { name, hostname, link, ..pod },
+        }
+    }
+
+    /// What is looked at of the pod: the workload's containers, if it has others too.
+    fn part(&self) -> Result<Part, Stop> {
+        let pod = self.pod_name()?;
+        match &self.joined {
+            None => Ok(Part::whole(pod)),
+            Some(_) => Ok(Part { pod, ..Part::of(self.pod()?) }),
+        }
     }
 
     /// The pod's address, for its clients.

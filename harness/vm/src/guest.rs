@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use model::frame::{Decoder, encode};
 use model::message::{
-    CHUNK_BYTES, Decision, Event, HandOver, Hello, Input, PROTOCOL, Place, Reply, Request,
-    RequestId, ToGuest,
+    CHUNK_BYTES, Decision, Destination, Event, HandOver, Hello, Input, PROTOCOL, Place, Reply,
+    Request, RequestId, ToGuest,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -413,15 +413,18 @@ fn describe(request: &Request) -> String {
         Request::RestoreLazily { archive, .. } => {
             format!("restore of {} before its pages", archive.display())
         }
+        Request::Restore { archive, destination: Destination::Into(pod), .. } => {
+            format!("restore of {} into pod {pod}", archive.display())
+        }
         Request::Restore { archive, .. } => format!("restore of {}", archive.display()),
         Request::WaitAt { .. } => "order to wait at a mark".to_owned(),
         Request::Recover { .. } => "recovery".to_owned(),
         Request::Remove { pod } => format!("removal of pod {pod}"),
         Request::HandOver { side, .. } => describe_side(side),
         Request::Analyse { archive, .. } => format!("analysis of {}", archive.display()),
-        Request::Capture { pod } => format!("capture of pod {pod}"),
-        Request::Images { pod, .. } => format!("images of pod {pod}"),
-        Request::Pages { pod, .. } => format!("pages of pod {pod}"),
+        Request::Capture { pod } => format!("capture of pod {}", pod.pod),
+        Request::Images { pod, .. } => format!("images of pod {}", pod.pod),
+        Request::Pages { pod, .. } => format!("pages of pod {}", pod.pod),
         Request::Stop { pod, container, .. } => format!("stop of {pod}/{container}"),
         Request::Shutdown { .. } => "shutdown".to_owned(),
         Request::Prepare => "getting ready for forks".to_owned(),

@@ -99,3 +99,31 @@ pub(crate) fn workload(text: &str) -> (tempfile::TempDir, PathBuf) {
     std::fs::write(folder.path().join("sleeper"), "").expect("a program");
     (folder, path)
 }
+
+/// Facts that differ and are not known to.
+pub(crate) fn unknown_differences(cell: &Value) -> Vec<&str> {
+    let levels = cell["levels"].as_object().expect("levels").values();
+    let all = levels.flat_map(|level| level["differences"].as_array().expect("a list"));
+    let unknown = all.filter(|difference| difference["known"].is_null());
+    unknown.filter_map(|difference| difference["fact"].as_str()).collect()
+}
+
+/// Its observer has seen nothing wrong.
+pub(crate) fn unbroken(cell: &Value) {
+    let outside = &cell["levels"]["outside"];
+    assert_eq!(outside["outcome"], "equivalent", "{outside}");
+    for count in ["resets", "lost_bytes", "doubled_bytes"] {
+        assert_eq!(outside[count], 0, "{outside}");
+    }
+}
+
+/// Cells of a run in which faults strike; each came through, by these words.
+pub(crate) fn recovered(words: &[&str]) -> Vec<String> {
+    let run = Run::of(words);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    for cell in run.cells() {
+        assert_eq!(unknown_differences(cell), [""; 0], "{}: {}", cell["name"], cell["reason"]);
+    }
+    let how = run.cells().iter().map(|cell| cell["options"]["recovered"].as_str());
+    how.map(|how| how.unwrap_or("no fault").to_owned()).collect()
+}

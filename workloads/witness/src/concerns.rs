@@ -4,6 +4,7 @@ mod events;
 mod files;
 mod ipc;
 mod memory;
+mod neighbour;
 mod pair;
 mod pipes;
 mod signals;
@@ -24,11 +25,12 @@ use witness::place::Place;
 pub(crate) type SetUp = fn(&Place) -> io::Result<Vec<Box<dyn Witness>>>;
 
 /// All of them, by name.
-pub(crate) const CONCERNS: [(&str, SetUp); 14] = [
+pub(crate) const CONCERNS: [(&str, SetUp); 15] = [
     ("events", events::set_up),
     ("files", files::set_up),
     ("ipc", ipc::set_up),
     ("memory", memory::set_up),
+    ("neighbour", neighbour::set_up),
     ("pair-back", pair::back),
     ("pair-front", pair::front),
     ("pipes", pipes::set_up),

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use engine::{Engine, EngineConfig, LinuxHost, PhaseReached, StdioSet, Watch};
-use model::message::{Decision, Event, OUTPUT_BYTES, Reply};
-use model::pod::{ContainerSpec, PodIdentity, PodSpec, Stdio};
+use model::message::{Decision, Destination, Event, OUTPUT_BYTES, Reply};
+use model::pod::{ContainerSpec, PodSpec, Stdio};
 use model::{Mark, Step};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Serialize;
@@ -87,8 +87,8 @@ impl Agent {
                 let deadline = Duration::from_millis(deadline_ms);
                 Ok(Reply::Round(engine.pre_dump(&pod, &archive, deadline, self)?))
             }
-            Order::Restore { archive, identity, deadline_ms } => {
-                self.restore(engine, &archive, identity.as_ref(), deadline_ms)
+            Order::Restore { archive, destination, deadline_ms } => {
+                self.restore(engine, &archive, &destination, deadline_ms)
             }
             Order::RestoreLazily { archive, from, deadline_ms } => {
                 let streams = match engine::handover::pod_to_come(&archive) {
@@ -109,7 +109,7 @@ impl Agent {
                 handover::hand_over(self, engine, side, Duration::from_millis(deadline_ms))
             }
             Order::Capture { pod } => {
-                let seen = state::observe(&engine.status(&pod)?)?;
+                let seen = state::observe(&engine.status_of(&pod.pod, &pod.containers)?)?;
                 let packed = in_file(&seen)?;
                 self.say(&FromEngine::Event(Event::Looked))?;
                 self.show(&packed)
@@ -129,7 +129,7 @@ impl Agent {
         &mut self,
         engine: &Engine,
         archive: &Path,
-        identity: Option<&PodIdentity>,
+        destination: &Destination,
         deadline_ms: u64,
     ) -> anyhow::Result<Reply> {
         let streams = match engine::archive::show(archive) {
@@ -138,7 +138,14 @@ impl Agent {
             Err(_) => StdioSet::default(),
         };
         let deadline = Duration::from_millis(deadline_ms);
-        Ok(Reply::Restore(engine.restore(archive, identity, deadline, streams, self)?))
+        let report = match destination {
+            Destination::Same => engine.restore(archive, None, deadline, streams, self),
+            Destination::As(identity) => {
+                engine.restore(archive, Some(identity), deadline, streams, self)
+            }
+            Destination::Into(pod) => engine.restore_into(archive, pod, deadline, streams, self),
+        };
+        Ok(Reply::Restore(report?))
     }
 
     /// Makes pipes for the containers that want some, and gives the node's ends to the agent.

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use model::Mark;
 use model::message::{
-    Afterwards, Decision, Event, Failure, HandOver, ImagesOf, Reply, Sought, WantedPage,
+    Afterwards, Decision, Destination, Event, Failure, HandOver, ImagesOf, Part, Reply, Sought,
+    WantedPage,
 };
-use model::pod::{PodIdentity, PodSpec};
+use model::pod::PodSpec;
 use serde::{Deserialize, Serialize};
 
 /// What one engine child is for.
@@ -47,8 +48,8 @@ pub(crate) enum Order {
     Restore {
         /// The archive.
         archive: PathBuf,
-        /// Who it is here.
-        identity: Option<PodIdentity>,
+        /// Where it goes.
+        destination: Destination,
         /// For the whole operation.
         deadline_ms: u64,
     },
@@ -80,20 +81,20 @@ pub(crate) enum Order {
     },
     /// Capture a frozen pod.
     Capture {
-        /// Name of the pod.
-        pod: String,
+        /// The pod.
+        pod: Part,
     },
     /// Look into images of a frozen pod.
     Images {
-        /// Name of the pod.
-        pod: String,
+        /// The pod.
+        pod: Part,
         /// Which images.
         of: ImagesOf,
     },
     /// Look into pages of a pod that is restored and frozen.
     Pages {
-        /// Name of the pod.
-        pod: String,
+        /// The pod.
+        pod: Part,
         /// Which pages.
         wanted: Vec<WantedPage>,
     },

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use model::message::{Recovered, Reply};
+use model::pod::PodStatus;
 
 use crate::child::Order;
 use crate::node::Node;
@@ -26,8 +27,8 @@ pub(super) fn recover(call: &Call<'_>, archives: PathBuf) -> anyhow::Result<Repl
     Ok(Reply::Recovered(recovered))
 }
 
-/// An engine has died over a restore. Where the pod was its node's already, it is taken in, with the
-/// streams that it has; where not, it is gone.
+/// An engine has died over a restore. What was its node's already, a pod or some containers of one, is
+/// taken in with the streams that it has; what was not is gone.
 pub(super) fn after_restore(
     node: &Node,
     archives: PathBuf,
@@ -35,10 +36,14 @@ pub(super) fn after_restore(
     streams: BTreeMap<String, Streams>,
 ) -> anyhow::Result<()> {
     let recovered = order(node, archives)?;
-    match recovered.pods.iter().find(|pod| !node.pods.knows(&pod.name)) {
-        Some(pod) => {
+    let is_new = |pod: &PodStatus, name: &str| !node.pods.knows(&pod.name, name);
+    let has_new = |pod: &PodStatus| pod.containers.iter().any(|it| is_new(pod, &it.name));
+    match recovered.pods.into_iter().find(has_new) {
+        Some(mut pod) => {
+            let known = pod.clone();
+            pod.containers.retain(|container| is_new(&known, &container.name));
             streams.values().for_each(|streams| streams.output.resume());
-            node.pods.insert(pod, address, streams, &node.reaper);
+            node.pods.insert(&pod, address, streams, &node.reaper);
         }
         None => streams.values().for_each(|streams| Output::abandon(&streams.output)),
     }

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::Phase;
-use model::message::{Event, Reply};
-use model::pod::PodIdentity;
+use model::message::{Destination, Event, Reply};
 
 use super::checkpoint::{MARGIN, hear};
 use super::recover;
@@ -17,25 +16,24 @@ use crate::output::Output;
 use crate::pods::Streams;
 use crate::serve::Call;
 
-/// Makes the archive's pod again, with new pipes, as who it was or as somebody else.
+/// Makes the archive's pod again, with new pipes, wherever it goes.
 ///
 /// Nothing is read from them until the pod runs: what was unread when it was frozen is still
 /// unread when it is observed before its resumption.
 pub(super) fn restore(
     call: &Call<'_>,
     archive: PathBuf,
-    identity: Option<PodIdentity>,
+    destination: Destination,
     deadline_ms: u64,
 ) -> anyhow::Result<Reply> {
-    let address = identity.as_ref().and_then(|identity| identity.link.as_ref());
-    let address = address.and_then(|link| link.address.split('/').next()).map(str::to_owned);
+    let link = match &destination {
+        Destination::As(identity) => identity.link.as_ref(),
+        Destination::Same | Destination::Into(_) => None,
+    };
+    let address = link.and_then(|link| link.address.split('/').next()).map(str::to_owned);
     let archives = folder_of(&archive);
-    revive(
-        call,
-        Order::Restore { archive, identity, deadline_ms },
-        (archives, address),
-        deadline_ms,
-    )
+    let order = Order::Restore { archive, destination, deadline_ms };
+    revive(call, order, (archives, address), deadline_ms)
 }
 
 /// Makes a pod again whose pages come later, with new pipes.

@@ -6,8 +6,10 @@ use model::Digest;
 use model::pod::PodSpec;
 use serde::{Deserialize, Serialize};
 
+use crate::claims::Claims;
+
 /// Format that this engine writes, and the only one that it reads.
-pub(crate) const FORMAT: u32 = 4;
+pub(crate) const FORMAT: u32 = 5;
 
 /// Name of the manifest in the archive.
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -40,7 +42,7 @@ pub enum Holds {
 /// What an archive is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Format of the archive: 4.
+    /// Format of the archive: 5.
     pub format: u32,
     /// What it holds.
     pub holds: Holds,
@@ -96,6 +98,8 @@ pub struct ContainerRecord {
     /// AppArmor profiles that confine its tasks, with the SHA-256 of their policies: they must be
     /// loaded where it comes back. CRIU knows their names only.
     pub profiles: BTreeMap<String, String>,
+    /// What it has that can be there only once in a pod.
+    pub claims: Claims,
 }
 
 /// The content of a file, or of a member of the archive.

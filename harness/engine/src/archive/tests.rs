@@ -10,6 +10,7 @@ use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
 use super::*;
+use crate::claims::{Claims, Lock, Object, ObjectKind, SocketName};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("temporary folder")
@@ -76,6 +77,21 @@ fn manifest(work: &Path) -> Manifest {
                 Member { bytes: 5, xxh64: model::Digest(7) },
             )]),
             profiles: BTreeMap::from([("demo".into(), "0123".into())]),
+            claims: Claims {
+                threads: vec![8],
+                sockets: vec![
+                    SocketName::Tcp("0.0.0.0:6379".parse().expect("an address")),
+                    SocketName::Abstract("@demo".into()),
+                ],
+                objects: vec![Object { kind: ObjectKind::Shm, id: 3, key: 17 }],
+                locks: vec![Lock {
+                    file: "demo".into(),
+                    is_flock: true,
+                    is_exclusive: true,
+                    start: 0,
+                    end: None,
+                }],
+            },
         }],
         bound: vec!["tcp 10.88.0.2:6379".into()],
         members: digest_members(work, MEMBERS.map(str::to_owned)).expect("digests"),
@@ -253,7 +269,7 @@ fn another_format_is_refused() {
     let mut manifest = manifest(work.path());
     manifest.format = 9;
     let (_work, path) = forged(&manifest, &[]);
-    assert_eq!(why(&path), "format 9, this engine reads 4");
+    assert_eq!(why(&path), "format 9, this engine reads 5");
 }
 
 #[test]

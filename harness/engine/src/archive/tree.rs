@@ -1,6 +1,6 @@
 //! Unpacking a tar with all its metadata into a folder, and nowhere else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -29,6 +29,18 @@ const MAX_RECORDS: u64 = 1 << 20;
 /// An entry that is of no expected kind, comes twice, or would lead out of the folder is refused
 /// by name.
 pub(crate) fn unpack(folder: &Path, input: impl Read) -> Result<(), ArchiveError> {
+    unpack_but(folder, input, &BTreeSet::new())
+}
+
+/// Unpacks a tree but for what has one of these paths; the root has an empty one.
+///
+/// # Errors
+/// As [`unpack`].
+pub(crate) fn unpack_but(
+    folder: &Path,
+    input: impl Read,
+    others: &BTreeSet<PathBuf>,
+) -> Result<(), ArchiveError> {
     let root = within::open_folder(folder).map_err(ArchiveError::Read)?;
     let mut archive = Archive::new(input);
     let mut folders = Vec::new();
@@ -41,6 +53,9 @@ pub(crate) fn unpack(folder: &Path, input: impl Read) -> Result<(), ArchiveError
             continue;
         }
         let found = Entry::new(records.take().unwrap_or_default(), entry.header())?;
+        if others.contains(&plain(&found.path)) {
+            continue;
+        }
         found.make(&root, &mut entry).map_err(|error| found.refused(&error.to_string()))?;
         match kind {
             EntryType::Directory => folders.push(found),
@@ -53,6 +68,11 @@ pub(crate) fn unpack(folder: &Path, input: impl Read) -> Result<(), ArchiveError
         found.dress(&root).map_err(|error| found.refused(&error.to_string()))?;
     }
     Ok(())
+}
+
+/// A path below the tree's root without the root's own dot: of the root itself nothing is left.
+fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
 }
 
 /// One file of a tree, as it is listed.

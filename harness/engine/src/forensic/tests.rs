@@ -106,6 +106,7 @@ impl Made {
                 masked: Vec::new(),
                 image_files: Default::default(),
                 profiles: Default::default(),
+                claims: Default::default(),
             }],
             bound: Vec::new(),
             members: digest_members(self.folder.path(), members).expect("digests"),

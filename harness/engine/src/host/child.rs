@@ -73,6 +73,25 @@ pub(super) fn hold(cgroup: &Path) -> io::Result<()> {
     }
 }
 
+/// Those of these pids that somebody has in a pid namespace. A process that joins one stays where it
+/// was: it is its child that is within, and asks.
+pub(super) fn taken_pids(pin: &Path, pids: &[i32]) -> io::Result<Vec<i32>> {
+    let pin = std::fs::File::open(pin)?;
+    let told = run(|output| {
+        nix::sched::setns(&pin, CloneFlags::CLONE_NEWPID)?;
+        // The asker has a pid there for as long as it asks.
+        let taken = run(|output| {
+            let own = std::process::id().cast_signed();
+            let taken = pids.iter().filter(|pid| **pid != own && sys::is_pid(**pid));
+            taken.for_each(|pid| output.extend(pid.to_ne_bytes()));
+            Ok(())
+        });
+        output.extend(taken?);
+        Ok(())
+    })?;
+    Ok(told.chunks_exact(4).filter_map(|it| it.try_into().ok()).map(i32::from_ne_bytes).collect())
+}
+
 /// Starts a program in a container: the first one of a new container, or one more.
 pub(super) fn spawn(process: &Process, streams: Streams) -> Result<i32, SpawnError> {
     let cgroup = fs_err::File::open(&process.cgroup).doing("open its cgroup")?;

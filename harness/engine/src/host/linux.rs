@@ -18,6 +18,8 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
+use crate::claims::Object;
+
 use super::{
     Callback, Descriptor, Host, Mount, PageDaemon, PageProgram, Process, SpawnError, Streams,
     child, network, pages, sockets, sys,
@@ -147,6 +149,28 @@ impl Host for LinuxHost {
                 })
             })
             .collect()
+    }
+
+    fn write_in(&self, namespace: (Namespace, &Path), file: &Path, text: &str) -> io::Result<()> {
+        let pin = std::fs::File::open(namespace.1)?;
+        let written = child::run(|_| {
+            nix::sched::setns(&pin, flag(namespace.0))?;
+            self.write(file, text)
+        });
+        written.map(drop)
+    }
+
+    fn taken_pids(&self, pin: &Path, pids: &[i32]) -> io::Result<Vec<i32>> {
+        child::taken_pids(pin, pids)
+    }
+
+    fn remove_objects(&self, pin: &Path, objects: &[Object]) -> io::Result<()> {
+        let pin = std::fs::File::open(pin)?;
+        let removed = child::run(|_| {
+            nix::sched::setns(&pin, flag(Namespace::Ipc))?;
+            objects.iter().try_for_each(|object| sys::remove_object(*object))
+        });
+        removed.map(drop)
     }
 
     fn make_link(&self, net: &Path, link: &Link, node_end: &str) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! The system calls that have no safe wrapper elsewhere, each with one.
 #![expect(
     unsafe_code,
-    reason = "raw system calls: clone3, pidfd_*, prctl, close_range, ioctl, socket options"
+    reason = "raw system calls: clone3, pidfd_*, prctl, close_range, ioctl, socket options, IPC_RMID"
 )]
 
 use std::io;
@@ -10,8 +10,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use model::pod::Instruction;
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType};
+use nix::unistd::Pid;
+
+use crate::claims::{Object, ObjectKind};
 
 /// `CLONE_INTO_CGROUP`, which does not fit into [`CloneFlags`].
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -206,6 +209,27 @@ fn device(name: &str) -> io::Result<(OwnedFd, libc::ifreq)> {
         libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request)
     })?;
     Ok((socket, request))
+}
+
+/// Whether somebody has this pid in the pid namespace of this process: a task, a thread, or a process
+/// group that has outlived its first process.
+pub(super) fn is_pid(pid: i32) -> bool {
+    let is_taken = |pid: i32| !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH));
+    is_taken(pid) || is_taken(-pid)
+}
+
+/// Removes a System V object from the ipc namespace of this process.
+pub(super) fn remove_object(object: Object) -> io::Result<()> {
+    let (id, remove, nothing) = (object.id, libc::IPC_RMID, std::ptr::null_mut::<libc::c_void>());
+    // SAFETY: the removal of an object reads and writes nothing of this process.
+    Errno::result(unsafe {
+        match object.kind {
+            ObjectKind::Shm => libc::shmctl(id, remove, nothing.cast()),
+            ObjectKind::Sem => libc::semctl(id, 0, remove),
+            ObjectKind::Msg => libc::msgctl(id, remove, nothing.cast()),
+        }
+    })?;
+    Ok(())
 }
 
 /// Every signal back to its default, none blocked: the program must not inherit that the Rust

@@ -47,7 +47,7 @@ impl Stage {
     pub(super) async fn capture(&mut self, name: NodeName, which: Which) -> Result<(), Stop> {
         self.capture_comes().await?;
         let began = Instant::now();
-        let sight = sight::look(&self.guest(name)?, &self.pod_name()?).await?;
+        let sight = sight::look(&self.guest(name)?, &self.part()?).await?;
         self.times.captured(began);
         let (ms, capture) = (millis(began.elapsed()), tokio::spawn(sight::come_home(sight)));
         self.coming = Some(Coming { which, from: name, ms, capture });

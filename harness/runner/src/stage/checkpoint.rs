@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use model::Activity;
 use model::message::{
-    Afterwards, CheckpointReport, Decision, Event as GuestEvent, Reply, Request, RestoreReport,
+    Afterwards, CheckpointReport, Decision, Destination, Event as GuestEvent, Reply, Request,
+    RestoreReport,
 };
 use vm::Operation;
 
-use super::copies::restore_as;
+use super::copies::restore_to;
 use super::files::ARCHIVE;
 use super::{GRACE, NodeName, OPERATION, Reached, Stage, Stop, millis, unexpected};
 use crate::event::Event;
@@ -24,6 +25,7 @@ impl Stage {
         }
         self.arm(name, Activity::Checkpoint).await?;
         let report = self.take(name, ARCHIVE, Afterwards::Remove).await?;
+        self.archives.insert(ARCHIVE.to_owned());
         self.checkpointed(name, report).await
     }
 
@@ -75,7 +77,7 @@ impl Stage {
             return Ok(());
         }
         self.arm(name, Activity::Restore).await?;
-        self.restore_by(name, restore_as(None)).await
+        self.restore_by(name, restore_to(Destination::Same)).await
     }
 
     pub(super) async fn restore_by(

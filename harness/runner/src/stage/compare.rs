@@ -9,7 +9,7 @@ use state::{Comparison, Told};
 use tokio::time::Instant;
 
 use super::pages::with_bytes;
-use super::{Stage, Stop, identity};
+use super::{Stage, Stop, identity, neighbour};
 use crate::event::Event;
 use crate::expectations::Subject;
 use crate::verdict::{Difference, Level, LevelVerdict, value_in_words};
@@ -33,7 +33,7 @@ impl Stage {
         let (Some(before), Some(after)) = (&self.before, &self.after) else {
             return Err(Stop::broken("the story compares before both captures were taken"));
         };
-        let before = &*self.expected(before);
+        let before = &*self.expected_of_pod(before, after);
         let began = Instant::now();
         let Comparison { kernel, memory } =
             state::compare(before, after, self.times.between_captures_ns());
@@ -67,7 +67,20 @@ impl Stage {
     pub(super) fn expected<'a>(&self, before: &'a Capture) -> Cow<'a, Capture> {
         match &self.identity {
             None => Cow::Borrowed(before),
-            Some(is) => Cow::Owned(identity::expected(before, &self.workload().identity(), is)),
+            Some(is) => {
+                let was = self.was.clone().unwrap_or_else(|| self.workload().identity());
+                Cow::Owned(identity::expected(before, &was, is))
+            }
+        }
+    }
+
+    /// The same of a capture of what the kernel shows: if it has come into another pod, with what is
+    /// that one's.
+    fn expected_of_pod<'a>(&self, before: &'a Capture, after: &Capture) -> Cow<'a, Capture> {
+        let expected = self.expected(before);
+        match &self.joined {
+            None => expected,
+            Some(pod) => Cow::Owned(neighbour::expected(expected.into_owned(), pod, after)),
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use model::Phase;
-use model::message::{Event as GuestEvent, Place, Reply, Request};
+use model::message::{Destination, Event as GuestEvent, Place, Reply, Request};
 use model::pod::PodIdentity;
 use tokio::time::Instant;
 use vm::Guest;
@@ -93,7 +93,7 @@ impl Stage {
         copy: &PodIdentity,
         began: Instant,
     ) -> Result<Option<Duration>, Stop> {
-        let request = restore_as(Some(copy.clone()));
+        let request = restore_to(Destination::As(copy.clone()));
         let mut operation = guest.begin(request, OPERATION + GRACE).await?;
         let mut answered = None;
         while let Some(event) = operation.next().await? {
@@ -114,7 +114,7 @@ impl Stage {
     /// As [`Stage::restore`].
     pub async fn restore_copy(&mut self, node: NodeName, copy: &PodIdentity) -> Result<(), Stop> {
         self.identity = Some(copy.clone());
-        match self.operate(node, restore_as(Some(copy.clone()))).await? {
+        match self.operate(node, restore_to(Destination::As(copy.clone()))).await? {
             Reply::Restore(report) => self.restored(node, report).await?,
             other => return Err(unexpected("restore", &other)),
         }
@@ -170,9 +170,15 @@ impl Stage {
     }
 }
 
-/// The order to restore the pod, as who it was or as somebody else.
-pub(super) fn restore_as(identity: Option<PodIdentity>) -> Request {
-    Request::Restore { archive: PathBuf::from(ARCHIVE), identity, deadline_ms: millis(OPERATION) }
+/// The order to restore the pod.
+pub(super) fn restore_to(destination: Destination) -> Request {
+    restore_from(ARCHIVE, destination)
+}
+
+/// The order to restore the pod of an archive.
+pub(super) fn restore_from(archive: &str, destination: Destination) -> Request {
+    let (archive, deadline_ms) = (PathBuf::from(archive), millis(OPERATION));
+    Request::Restore { archive, destination, deadline_ms }
 }
 
 /// A pod's address without the length of its prefix; empty without a link.

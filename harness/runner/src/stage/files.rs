@@ -78,8 +78,11 @@ impl Stage {
     /// Brings the archive home from its node, if that runs.
     pub(super) async fn fetch_archive(&self, node: NodeName) -> Result<(), Stop> {
         if let Ok(guest) = self.guest(node) {
-            let bytes = guest.get(ARCHIVE, ARCHIVE_BYTES).await?;
-            fs_err::write(self.folder().join("checkpoint.tar.zst"), bytes)?;
+            for archive in &self.archives {
+                let bytes = guest.get(archive, ARCHIVE_BYTES).await?;
+                let file = Path::new(archive).file_name().unwrap_or_default();
+                fs_err::write(self.folder().join(file), bytes)?;
+            }
             self.fetch_rounds(&guest).await?;
         }
         Ok(())

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::message::{Afterwards, GIVING_PORT, HandOver, Place, Reply, Request};
+use model::message::{Afterwards, Destination, GIVING_PORT, HandOver, Place, Reply, Request};
 use model::{Step, pack};
 use tokio::time::Instant;
 
@@ -119,7 +119,7 @@ impl Stage {
         let before = self.digest(name).await?;
         let original = self.pod.clone();
         let (archive, deadline_ms) = (PathBuf::from(COPY), millis(OPERATION));
-        let request = Request::Restore { archive, identity: None, deadline_ms };
+        let request = Request::Restore { archive, destination: Destination::Same, deadline_ms };
         let restored = self.restore_by(name, request).await;
         self.pod = original;
         restored?;

@@ -29,7 +29,7 @@ struct Renaming {
 pub(super) fn expected(capture: &Capture, was: &PodIdentity, is: &PodIdentity) -> Capture {
     let renamings = renamings(was, is);
     let facts = capture.facts.iter().map(|(fact, value)| {
-        let of = |renaming: &&Renaming| renaming.facts.iter().any(|of| fact.starts_with(of));
+        let of = |renaming: &&Renaming| renaming.facts.iter().any(|of| is_about(fact, of));
         match (renamings.iter().find(of), value) {
             (Some(_), Value::Exact(length)) if fact.ends_with(PREFIX_LENGTH) => {
                 (fact.clone(), Value::Exact(longer(length, was, is)))
@@ -42,6 +42,12 @@ pub(super) fn expected(capture: &Capture, was: &PodIdentity, is: &PodIdentity) -
         }
     });
     Capture { facts: facts.collect(), ..capture.clone() }
+}
+
+/// Whether a fact of the pod, or of one of its containers whose name stands in front, begins so.
+fn is_about(fact: &str, beginning: &str) -> bool {
+    let rest = fact.split_once('.').map_or("", |(_, rest)| rest);
+    fact.starts_with(beginning) || beginning.starts_with("image.") && rest.starts_with(beginning)
 }
 
 /// The length of a path in which the pod's name stands once.
@@ -111,6 +117,7 @@ mod tests {
             ("pod.uts.hostname", exact("redis-host")),
             ("image.cgroup.sets.core.1.path", exact("/cryolab/redis/main")),
             ("image.cgroup.sets.core.1.cgns_prefix", exact("19")),
+            ("back.image.cgroup.sets.core.1.path", exact("/cryolab/redis/back")),
             ("task.1.environ", exact("HOSTNAME=redis-host ADDRESS=10.88.0.2")),
         ];
         let facts = before.map(|(fact, value)| (fact.to_owned(), value)).into();
@@ -121,6 +128,7 @@ mod tests {
         assert_eq!(
             told,
             [
+                r#"back.image.cgroup.sets.core.1.path Exact("/cryolab/redis-3/back")"#,
                 r#"image.cgroup.sets.core.1.cgns_prefix Exact("21")"#,
                 r#"image.cgroup.sets.core.1.path Exact("/cryolab/redis-3/main")"#,
                 r#"pod.addr.eth0 10.88.3.2/24.local Exact("10.88.3.2")"#,

@@ -3,6 +3,7 @@
 //! The images of the checkpoint are looked at in `post-dump`, before the hook there can spoil them.
 //! The restored pod is dumped once more from the frozen state of capture B, for this alone.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use model::message::{ImagesOf, Request};
@@ -10,7 +11,7 @@ use model::{Capture, pack};
 use tokio::time::Instant;
 
 use super::compare::{caused, differences};
-use super::{GRACE, NodeName, OPERATION, Stage, Stop, millis};
+use super::{GRACE, NodeName, OPERATION, Stage, Stop, millis, neighbour};
 use crate::event::Event;
 use crate::verdict::{Difference, Level, LevelVerdict, Outcome};
 
@@ -61,7 +62,7 @@ impl Stage {
 
     async fn look(&mut self, name: NodeName, of: ImagesOf, which: &str) -> Result<Capture, Stop> {
         let began = Instant::now();
-        let request = Request::Images { pod: self.pod_name()?, of };
+        let request = Request::Images { pod: self.part()?, of };
         let bytes = self.guest(name)?.fetch(request, MOST_BYTES, OPERATION + GRACE).await?;
         let capture: Capture = pack::unpack(&bytes, MOST_BYTES)
             .map_err(|error| Stop::broken(format!("{which} from {name}: {error}")))?;
@@ -82,9 +83,13 @@ impl Stage {
             (Some(before), Some(Ok(after))) => {
                 let passed_ns = u64::try_from(self.images.passed.as_nanos()).unwrap_or(u64::MAX);
                 let before = &*self.expected(before);
-                let found = state::images::compare(before, after, passed_ns);
+                let after = match &self.joined {
+                    None => Cow::Borrowed(after),
+                    Some(pod) => Cow::Owned(neighbour::without_objects(after.clone(), pod)),
+                };
+                let found = state::images::compare(before, &after, passed_ns);
                 permitted = differences(&found.tolerated);
-                LevelVerdict::judged(Level::Images, caused(before, after, &found.differences))
+                LevelVerdict::judged(Level::Images, caused(before, &after, &found.differences))
                     .count("fields", found.fields as u64)
             }
             (Some(_), Some(Err(why))) => {

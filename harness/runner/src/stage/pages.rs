@@ -58,7 +58,7 @@ impl Stage {
             before: matches!(page.before, Page::Content(_)),
             after: matches!(page.after, Page::Content(_)),
         });
-        let request = Request::Pages { pod: self.pod_name()?, wanted: wanted.collect() };
+        let request = Request::Pages { pod: self.part()?, wanted: wanted.collect() };
         let bytes = self.guest(name)?.fetch(request, MOST_BYTES, REQUEST + GRACE).await?;
         let found: Vec<FoundPage> = pack::unpack(&bytes, MOST_BYTES)
             .map_err(|error| Stop::broken(format!("pages from {name}: {error}")))?;

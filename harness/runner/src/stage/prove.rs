@@ -71,6 +71,17 @@ impl Stage {
         Ok(())
     }
 
+    /// Lets a witness that is none of the workload's containers end, and say by that what it lost.
+    pub(super) async fn prove_by_end(
+        &mut self,
+        name: NodeName,
+        container: &str,
+    ) -> Result<(), Stop> {
+        let ended = attested(self.terminate(name, container.to_owned()).await?);
+        self.judge(Level::Itself, LevelVerdict::judged(Level::Itself, losses(container, &ended)));
+        Ok(())
+    }
+
     /// The containers that prove themselves, each with what its losses are called after, in the order
     /// in which they are asked: checks, and then those that end by it, the main one first.
     fn proofs(&self) -> Vec<(String, String, Proof)> {

@@ -327,7 +327,7 @@ pub(crate) enum ImagesCommand {
         /// Which image
         #[arg(value_enum)]
         what: ImageKind,
-        /// Which kernel
+        /// Which kernel, or which CRIU
         #[arg(default_value = "trixie")]
         selector: String,
     },
@@ -362,6 +362,8 @@ pub(crate) enum ImageKind {
     Initramfs,
     /// The root filesystem of nodes
     Rootfs,
+    /// The disk with this CRIU
+    Criu,
     /// The cache that holds them all
     Cache,
 }

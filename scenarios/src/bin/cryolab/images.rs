@@ -98,11 +98,16 @@ fn path(what: ImageKind, selector: &str) -> Result<(), Exit> {
         let kernels = images.resolve_kernel(selector, None)?;
         kernels.iter().map(|kernel| images.ensure_kernel(kernel)).collect::<Result<Vec<_>, _>>()
     };
+    let crius = || {
+        let crius = images.resolve_criu(selector)?;
+        crius.iter().map(|criu| images.ensure_criu(criu).map(|it| it.disk)).collect()
+    };
     let initramfs = |agent: &Path| {
         kernel()?.iter().map(|kernel| images.ensure_initramfs(agent, kernel)).collect()
     };
     let paths = match what {
         ImageKind::Cache => Ok(vec![images.cache().root().to_owned()]),
+        ImageKind::Criu => crius(),
         ImageKind::Rootfs => images.ensure_rootfs().map(|path| vec![path]),
         ImageKind::Kernel => kernel().map(|all| all.into_iter().map(|it| it.image).collect()),
         ImageKind::Modules => kernel().map(|all| all.into_iter().map(|it| it.modules).collect()),

@@ -235,10 +235,13 @@ mod tests {
         let chosen: Vec<&str> = chosen.iter().map(|(it, _)| it.name.as_str()).collect();
         let rest = [
             "reboot/power-cut",
+            "reboot/into-pod",
+            "reboot/node",
             "reboot/profile-missing",
             "quick-start",
             "migration",
             "migration/pre-copy",
+            "migration/post-copy",
             "forensic",
             "in-place/wire-cut",
         ];

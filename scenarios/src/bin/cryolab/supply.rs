@@ -273,6 +273,10 @@ impl Supply for Catalogue {
     fn apparmor_policy(&self, profile: &Path, features: &Path) -> Result<Vec<u8>, String> {
         vm_images::apparmor_policy(profile, features).map_err(|error| error.to_string())
     }
+
+    fn neighbour(&self) -> PathBuf {
+        places::guest_programs().join("witness")
+    }
 }
 
 /// What the roots of a workload's containers are made of, in the words of `vm-images`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use model::message::{Afterwards, Event, Place, Reply, Request};
+use model::message::{Afterwards, Destination, Event, Part, Place, Reply, Request};
 use model::{Capture, Phase};
 use runner::sight;
 use runner::stage::Supply as _;
@@ -136,7 +136,7 @@ async fn restore(
 ) -> anyhow::Result<Scene> {
     let request = Request::Restore {
         archive: PathBuf::from(ARCHIVE),
-        identity: None,
+        destination: Destination::Same,
         deadline_ms: millis(OPERATION),
     };
     let mut operation = guest.begin(request, OPERATION + GRACE).await?;
@@ -167,7 +167,7 @@ pub(super) async fn reach(
 
 /// Observes the frozen pod.
 pub(super) async fn capture(guest: &Guest, pod: &str) -> anyhow::Result<Capture> {
-    let capture = sight::come_home(sight::look(guest, pod).await?).await;
+    let capture = sight::come_home(sight::look(guest, &Part::whole(pod)).await?).await;
     capture.with_context(|| format!("the capture of {pod}"))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use model::message::{Cause, ImagesOf, Request};
+use model::message::{Cause, ImagesOf, Part, Request};
 use model::mutant::{Family, Mutant, NOT_POSSIBLE};
 use model::{Capture, Phase, pack};
 use tempfile::TempDir;
@@ -127,7 +127,7 @@ async fn in_fork(
 /// Dumps the restored pod once more: what its images say otherwise.
 async fn dumped_again(scene: &Scene, guest: &Guest, passed_ns: u64) -> anyhow::Result<Seen> {
     let of = ImagesOf::AnotherDump { deadline_ms: DUMP.as_millis().try_into()? };
-    let request = Request::Images { pod: scene.pod.clone(), of };
+    let request = Request::Images { pod: Part::whole(&scene.pod), of };
     match guest.fetch(request, scene::IMAGES_BYTES, DUMP + REQUEST).await {
         Ok(bytes) => {
             let again: Capture = pack::unpack(&bytes, scene::IMAGES_BYTES)?;
